@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// All calls of the engine: carries events from sessions, media and API into each call's pure machine (call.c) and
+// carries out the actions it asks for.
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config.h"
+#include "kg_media.h"
+#include "sip_session.h"
+
+struct calls;
+struct events;
+struct cdr;
+struct netlink;
+struct ports;
+
+struct calls_options {
+	const struct config *config; // replaced by calls_reload
+	struct kg_media *media;
+	struct netlink *netlink;
+	struct ports *ports;
+	struct events *events;
+	struct cdr *cdr;
+	struct wheel *wheel;
+};
+
+struct calls *calls_create(const struct calls_options *options);
+void calls_destroy(struct calls *calls);
+// The stack needs calls' ops and calls need the stack: open the stack with these, then attach it.
+extern const struct sip_session_ops calls_session_ops; // arg is struct calls *
+void calls_attach(struct calls *calls, struct sip_stack *stack);
+void calls_media_event(const struct kg_media_event *event, void *arg); // for kg_media_poll; arg is struct calls *
+void calls_reload(struct calls *calls, const struct config *config);
+
+// JSON in the contract's shapes. Owns: the caller's.
+json_t *calls_list_json(struct calls *calls);                 // {"items": [...]}
+json_t *calls_show_json(struct calls *calls, const char *id); // NULL: not found
+json_t *calls_legs_json(struct calls *calls);                 // {"items": [...]}, each leg with "call"
+json_t *calls_leg_json(struct calls *calls, const char *id);
+int calls_hangup(struct calls *calls, const char *id); // 0, or -ENOENT
+void calls_shutdown(struct calls *calls);              // refuse new ones (503), end all with CANCEL or BYE
+bool calls_idle(const struct calls *calls);            // nothing lives: calls, sessions, legs
+
+struct calls_counts {
+	uint64_t calls;                   // live
+	uint64_t by_state[9];             // live, by call_state
+	uint64_t total, answered, failed; // since start
+	uint64_t ended_by_cause[16];      // by cause word; see calls_cause_name
+	uint64_t illegal_transitions;     // a bug where not 0
+	uint64_t strangers;               // INVITEs from nobody's address
+};
+void calls_counts(const struct calls *calls, struct calls_counts *out);

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The configuration file as C structs, filled by one schema table (config_schema.c) over libfyaml (config.c).
+#pragma once
+
+#include <regex.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kg_addr.h"
+#include "kg_log.h"
+
+#define CONFIG_NAME 64
+
+struct config_net {
+	struct kg_addr addr; // port unused
+	uint8_t prefix;      // bits
+};
+
+struct config_nic {
+	char name[CONFIG_NAME];
+	char device[CONFIG_NAME];     // "af_xdp:eth0"
+	char interface[CONFIG_NAME];  // "eth0": what stands behind the colon
+	struct config_net *addresses; // empty: what the interface has
+	size_t address_count;
+};
+
+struct config_listen {
+	struct kg_addr addr; // udp only
+};
+
+struct config_trunk {
+	char name[CONFIG_NAME];
+	char *target_uri;        // "sip:192.0.2.20:5060"
+	struct kg_addr target;   // its address; port 5060 where none is written
+	struct config_net *from; // calls from here are this trunk's; filled with target/32 where not written
+	size_t from_count;
+	char nic[CONFIG_NAME];   // "": by the kernel's route
+	uint32_t ring_timeout_s; // no answer after this: CANCEL, 408 to the caller (default 180)
+};
+
+enum config_target_kind { CONFIG_TO_TRUNK, CONFIG_TO_NEXT_HOP };
+
+struct config_target {
+	enum config_target_kind kind;
+	unsigned trunk; // index into trunks
+};
+
+struct config_route {
+	int match_trunk; // index into trunks, -1: any
+	bool has_to, has_from;
+	regex_t to, from;          // POSIX extended, on the user part
+	struct config_net *source; // NULL: any
+	struct config_target *targets;
+	size_t target_count;
+	uint32_t strip;
+	char prefix[CONFIG_NAME];
+};
+
+struct config {
+	char *file;
+	struct config_nic *nics;
+	size_t nic_count;
+	int relay_cpu;                  // lcores.relay: [N]; -1: chosen from the machine
+	bool spin;                      // lcores.idle: spin | adaptive (default)
+	uint16_t port_first, port_last; // media.ports
+	uint32_t timeout_s, hold_timeout_s;
+	uint32_t max_calls;            // media.max_calls, default 4096
+	struct config_listen *listens; // empty: udp 5060 on every nic's address
+	size_t listen_count;
+	bool silent_403; // sip.strangers: refuse (403, default) | ignore
+	struct config_trunk *trunks;
+	size_t trunk_count;
+	struct config_route *routes;
+	size_t route_count;
+	char *cdr_file;            // "/var/log/kedge/cdr.jsonl"
+	struct kg_addr api_listen; // 127.0.0.1:8080; none where "off"
+	char *api_socket;          // "/run/kedge/kedge.sock"
+	enum kg_log_level log_level;
+	bool log_json;
+};
+
+// Read and check a file. Every error is reported (not only the first), a line each, as
+// "FILE:LINE: KEY: what is wrong and what to write", through `report`.
+// Owns: *out is the caller's, to be freed by config_destroy.
+// Returns: 0, or -EINVAL (errors were reported), -ENOENT, -EACCES (reported too).
+typedef void (*config_report_fn)(const char *line, void *arg);
+int config_load(const char *file, struct config **out, config_report_fn report, void *arg);
+
+// The same from memory; `name` stands for FILE. For tests and fuzzing.
+int config_parse(
+	const char *name, const char *text, size_t length, struct config **out, config_report_fn report, void *arg);
+
+void config_destroy(struct config *config);
+
+// Does `addr` lie in `net`?
+bool config_net_has(const struct config_net *net, const struct kg_addr *addr);
+
+// What of `next` cannot be applied by a reload to an engine that runs `now` (nics, lcores, listen, media.ports, api):
+// reports "FILE: KEY: ..." a line for each. Returns: number of such keys.
+unsigned config_frozen(const struct config *now, const struct config *next, config_report_fn report, void *arg);

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// SIP messages: parse, check, read, build. The only file family that knows osip2's types; everyone else holds an opaque
+// struct sip_msg.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kg_addr.h"
+
+#define SIP_MAX_MESSAGE 65535
+#define SIP_MAX_HEADERS 128
+#define SIP_MAX_VIAS 32
+#define SIP_MAX_LINE 4096
+
+enum sip_method {
+	SIP_UNKNOWN,
+	SIP_INVITE,
+	SIP_ACK,
+	SIP_BYE,
+	SIP_CANCEL,
+	SIP_OPTIONS,
+	SIP_REGISTER,
+	SIP_INFO,
+	SIP_PRACK,
+	SIP_UPDATE,
+	SIP_REFER,
+	SIP_NOTIFY,
+	SIP_SUBSCRIBE,
+	SIP_MESSAGE,
+	SIP_METHOD_COUNT
+};
+
+struct sip_msg;
+
+int sip_msg_init(void); // once at start-up: silences osip_trace, builds its tables
+
+// Parse and check one datagram. Limits above are checked before osip2 sees it; so are negative or huge Content-Length,
+// NUL bytes, version, CSeq range and CSeq/request-line method agreement.
+// Owns: *out is the caller's (sip_msg_unref). Returns: 0, or -EBADMSG with a counter word in `why` ("bad_version",
+// "too_many_headers", "no_via", "bad_cseq", ...), -ENOMEM.
+int sip_msg_parse(const char *data, size_t length, struct sip_msg **out, const char **why);
+struct sip_msg *sip_msg_ref(struct sip_msg *msg);
+void sip_msg_unref(struct sip_msg *msg); // NULL is fine
+
+// Reading. Strings live as long as the message.
+bool sip_msg_is_request(const struct sip_msg *msg);
+enum sip_method sip_msg_method(const struct sip_msg *msg); // of a response: its CSeq's
+const char *sip_msg_method_name(const struct sip_msg *msg);
+int sip_msg_status(const struct sip_msg *msg); // 0 for a request
+const char *sip_msg_reason(const struct sip_msg *msg);
+const char *sip_msg_request_uri(const struct sip_msg *msg);
+const char *sip_msg_call_id(const struct sip_msg *msg);
+uint32_t sip_msg_cseq(const struct sip_msg *msg);
+const char *sip_msg_from_tag(const struct sip_msg *msg); // NULL: none
+const char *sip_msg_to_tag(const struct sip_msg *msg);   // NULL: none
+const char *sip_msg_from(const struct sip_msg *msg);     // whole header value
+const char *sip_msg_to(const struct sip_msg *msg);
+const char *sip_msg_branch(const struct sip_msg *msg);      // topmost Via; NULL: none
+const char *sip_msg_via_host(const struct sip_msg *msg);    // sent-by
+uint16_t sip_msg_via_port(const struct sip_msg *msg);       // 5060 where none is written
+const char *sip_msg_contact_uri(const struct sip_msg *msg); // first Contact's URI; NULL: none
+// The index-th header of that name (any case, compact form too), its value as one string; NULL past the last. Comma
+// lists of Route, Record-Route and Via count as several.
+const char *sip_msg_header(const struct sip_msg *msg, const char *name, unsigned index);
+const char *sip_msg_body(const struct sip_msg *msg, size_t *length); // NULL: none
+const char *sip_msg_content_type(const struct sip_msg *msg);         // "application/sdp"; NULL: none
+
+// A URI taken apart (of sip: and tel:). Fields are cut to fit with -EINVAL when they do not.
+struct sip_uri {
+	char scheme[8], user[128], host[128];
+	uint16_t port; // 0: none written
+	bool lr;
+};
+int sip_uri_parse(const char *text, struct sip_uri *out); // also from a name-addr ("A" <sip:..>;tag=..)
+
+// Building. Names and values are copied; values with CR, LF or NUL are refused (-EINVAL).
+struct sip_msg *sip_msg_request(const char *method, const char *uri);
+// A response with Via (rport/received as the request's source says), From, To, Call-ID, CSeq and Record-Route copied.
+// to_tag is added where the request had none (NULL: none, for 100). reason NULL: the standard phrase.
+struct sip_msg *sip_msg_response(const struct sip_msg *request, int status, const char *reason, const char *to_tag);
+int sip_msg_add(struct sip_msg *msg, const char *name, const char *value);
+int sip_msg_prepend(struct sip_msg *msg, const char *name, const char *value); // Via, Route
+int sip_msg_set_body(struct sip_msg *msg, const char *type, const char *body, size_t length);
+// Serialise with a right Content-Length. Owns: the caller frees. Returns: NULL for want of memory.
+char *sip_msg_build(struct sip_msg *msg, size_t *length);
+
+// Note where a request came from: received/rport go into its topmost Via (RFC 3261 18.2.1, RFC 3581).
+void sip_msg_set_source(struct sip_msg *msg, const struct kg_addr *source);
+const struct kg_addr *sip_msg_source(const struct sip_msg *msg);
+
+const char *sip_reason_phrase(int status);
+const char *sip_method_text(enum sip_method method);

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the call layer sees of SIP: sessions (one INVITE and the dialogs that grow from it) over dialogs, transactions
+// and transports. Everything below this line (retransmission, ACK of failures, 2xx copies, second 2xx, CSeq, tags,
+// route sets, 481) is done here; everything above (what a call means) is call.c.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kg_addr.h"
+#include "sip_msg.h"
+#include "wheel.h"
+
+struct event_base;
+struct sip_stack;   // transports, transactions, dialogs
+struct sip_session; // one INVITE session
+#define SIP_FORKS 8 // early dialogs of one INVITE
+
+enum sip_timeout {
+	SIP_TIMEOUT_B,   // no response at all to our INVITE (64*T1)
+	SIP_TIMEOUT_ACK, // no ACK to our 2xx (64*T1); BYE has been sent by the session
+	SIP_TIMEOUT_C,   // a provisional came but no final one before sip_invite.ring_timeout_ms; CANCEL has been sent
+};
+
+// What the stack tells the call layer. All: Thread: control. `user` is what sip_session_set_user gave.
+struct sip_session_ops {
+	// A new INVITE outside any dialog, from `source`. Max-Forwards, merged request (482), Require (420) are
+	// checked, 100 is sent. The callee of this function must answer by provisional/answer/reject, now or later.
+	void (*invite)(void *arg, struct sip_session *session, const struct sip_msg *msg, const struct kg_addr *source);
+	// UAC: 101-199. fork numbers the early dialog (by its To-tag), 0 to SIP_FORKS-1; 100 is not reported.
+	void (*provisional)(void *user, struct sip_session *session, unsigned fork, const struct sip_msg *msg);
+	// UAC: the first 2xx. Its ACK is not sent until sip_session_ack; later 2xx of the same fork are re-ACKed with
+	// that ACK, 2xx of other forks get ACK and BYE, silently but counted (extra_2xx).
+	void (*answered)(void *user, struct sip_session *session, unsigned fork, const struct sip_msg *msg);
+	// UAC: final 3xx-6xx; also 487 after our CANCEL. The session is over.
+	void (*failed)(void *user, struct sip_session *session, const struct sip_msg *msg);
+	// UAS: ACK for our 2xx (once).
+	void (*acked)(void *user, struct sip_session *session, const struct sip_msg *msg);
+	// UAS: CANCEL before a final response; 200 (CANCEL) and 487 (INVITE) are sent. The session is over.
+	void (*cancelled)(void *user, struct sip_session *session, const struct sip_msg *msg);
+	// Either: BYE; 200 is sent. The session is over.
+	void (*ended)(void *user, struct sip_session *session, const struct sip_msg *msg);
+	// Either: a timer, or our transport refused. For B, C and ACK the session is over (CANCEL or BYE went out where
+	// due).
+	void (*timed_out)(void *user, struct sip_session *session, enum sip_timeout what);
+	// Our BYE got its final response (status) or none (408); after it the dialog is gone from every count.
+	void (*bye_done)(void *user, struct sip_session *session, int status);
+	// The session's memory is about to go: forget the pointer. Called once, last, for every session.
+	void (*freed)(void *user, struct sip_session *session);
+	// A request outside dialogs that is no INVITE comes from here: may it be answered? (false: 403, counted)
+	bool (*known_source)(void *arg, const struct kg_addr *source);
+};
+
+struct sip_stack_options {
+	struct event_base *base;
+	struct wheel *wheel;
+	const struct sip_session_ops *ops;
+	void *arg; // for ops->invite, ops->known_source and source_for
+	struct kg_addr listen[16];
+	unsigned listen_count;
+	// Which of our addresses the kernel would use towards `target` (port unused). Returns: 0 or -errno.
+	int (*source_for)(void *arg, const struct kg_addr *target, struct kg_addr *source);
+	// Every message that went over a socket, for log and ladder; may be NULL.
+	void (*trace)(void *arg, bool sent, const struct kg_addr *local, const struct kg_addr *remote,
+		const struct sip_msg *msg, const char *data, size_t length);
+	const char *user_agent; // "kedge/0.1"
+};
+
+// Returns: 0, or -errno with a sentence in err (256 bytes).
+int sip_stack_open(const struct sip_stack_options *options, struct sip_stack **out, char *err);
+void sip_stack_close(struct sip_stack *stack); // frees every session (freed is called)
+
+struct sip_counts {
+	uint64_t ict, ist, nict, nist; // live transactions by machine
+	uint64_t dialogs;              // live, early and confirmed
+	uint64_t sessions;
+	uint64_t requests_in[SIP_METHOD_COUNT], requests_out[SIP_METHOD_COUNT];
+	uint64_t responses_in[7], responses_out[7]; // by class, index 1-6
+	uint64_t retransmits_in, retransmits_out, timeouts, extra_2xx;
+	uint64_t refused_sources;
+};
+void sip_stack_counts(const struct sip_stack *stack, struct sip_counts *out);
+// Malformed and unmatched input by name: calls fn for each {reason, count}.
+void sip_stack_drops(
+	const struct sip_stack *stack, void (*fn)(const char *reason, uint64_t count, void *arg), void *arg);
+
+void sip_session_set_user(struct sip_session *session, void *user);
+
+// UAC: send an INVITE. Call-ID, tags, CSeq, Via, Contact, Max-Forwards and Route are made here.
+struct sip_invite {
+	struct kg_addr target; // where the datagram goes
+	const char *request_uri;
+	const char *from;           // name-addr without tag
+	const char *to;             // name-addr without tag
+	const char *const *routes;  // Route headers to be sent, NULL-terminated; NULL: none
+	const char *const *headers; // name, value, name, value, …, NULL; NULL: none
+	unsigned max_forwards;
+	const char *sdp;          // NULL: late offer
+	uint32_t ring_timeout_ms; // timer C of this INVITE
+};
+// Returns: the session, or NULL with errno. No callback runs inside.
+struct sip_session *sip_session_invite(struct sip_stack *stack, const struct sip_invite *invite, void *user);
+
+// UAS: 101-199 in the early dialog `fork` (its own To-tag). sdp may be NULL. extra: name, value, …, NULL.
+int sip_session_provisional(struct sip_session *session, unsigned fork, int status, const char *reason, const char *sdp,
+	const char *const *extra);
+// UAS: 200 in dialog `fork`; retransmitted until ACK.
+int sip_session_answer(struct sip_session *session, unsigned fork, const char *sdp, const char *const *extra);
+// UAS: 300-699; the session is over.
+int sip_session_reject(struct sip_session *session, int status, const char *reason, const char *const *extra);
+// UAC: ACK the 2xx that `answered` brought; sdp for a late offer's answer, else NULL.
+int sip_session_ack(struct sip_session *session, const char *sdp);
+// UAC: CANCEL (held back until a provisional arrives). A 2xx that crosses gets ACK and BYE by the session;
+// `failed` (487), `timed_out` or `bye_done` follows. extra: Reason header or NULL.
+int sip_session_cancel(struct sip_session *session, const char *const *extra);
+// Either: BYE on the confirmed dialog; bye_done follows. On a UAS session whose ACK has not come: after ACK or its
+// timeout, as RFC 3261 15 asks.
+int sip_session_bye(struct sip_session *session, const char *const *extra);
+
+struct sip_session_info {
+	const char *call_id, *local_tag, *remote_tag; // "" where not known yet
+	const char *dialog;                           // "none" | "early" | "confirmed" | "terminated"
+	const char *branch;                           // of the INVITE transaction
+	bool uas;
+	struct kg_addr peer;
+};
+void sip_session_info(const struct sip_session *session, struct sip_session_info *out);

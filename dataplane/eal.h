@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Starting DPDK's EAL so that nobody has to know it: hugepages where there are some, else --no-huge; own file prefix;
+// its log lines become ours.
+#pragma once
+
+#include <stdint.h>
+
+#include "kg_media.h"
+
+// relay_cpu and control_cpu as in kg_media_config (-1: chosen / not pinned). Starts lcore 0 (the caller) and lcore 1
+// (relay). Blocks: up to a second. Returns: 0, or -errno with a sentence in err.
+int eal_start(int control_cpu, int relay_cpu, uint32_t max_legs, char err[KG_MEDIA_ERR]);
+void eal_stop(void);
+unsigned eal_relay_lcore(void); // DPDK's lcore id
+int eal_relay_cpu(void);

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The one way to steer the media plane. It knows neither SIP nor DPDK: drivers are the SIP call layer, later
+// rtpengine's control protocol, and the tests' fake.
+//
+// All functions: Thread: control (the thread that opened it). Blocks: never, unless said. Nothing here is reentrant.
+// A change is a command to the lcore that owns the leg; the call returns at once and an event says when the owner has
+// done it. What control handed over is copied: the caller keeps its structs.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kg_addr.h"
+#include "kg_counters.h"
+
+#define KG_MEDIA_NICS 16
+#define KG_MEDIA_NIC_ADDRS 8
+#define KG_MEDIA_FORMATS 16
+#define KG_MEDIA_ERR 256
+
+struct kg_media;
+
+typedef uint32_t kg_leg_id; // never 0; never reused while its leg lives, and late (a generation is part of it)
+
+enum kg_idle { KG_IDLE_ADAPTIVE, KG_IDLE_SPIN };
+
+struct kg_media_nic_config {
+	char name[32];
+	char device[64]; // "af_xdp:eth0", "null" (tests)
+};
+
+struct kg_media_config {
+	struct kg_media_nic_config nics[KG_MEDIA_NICS];
+	unsigned nic_count;
+	int relay_cpu;   // CPU of the relay lcore; -1: chosen from the machine
+	int control_cpu; // CPU of the calling thread; -1: left to the kernel
+	enum kg_idle idle;
+	uint32_t max_legs;   // 0: 16384
+	uint16_t port_first; // media port range, for sizing and for checks
+	uint16_t port_last;
+};
+
+// What a payload type means, so that jitter can be measured in time.
+struct kg_media_format {
+	uint8_t payload_type; // 0-127
+	uint32_t clock_hz;
+};
+
+// The next hop towards an address: what the kernel's routes and neighbours say (see control/netlink.c).
+struct kg_media_hop {
+	bool resolved;
+	uint8_t source_mac[6];
+	uint8_t target_mac[6];
+	uint16_t mtu;
+};
+
+// One party's media end. Immutable once given: to change it give a whole new one.
+struct kg_leg_config {
+	uint8_t nic;                // index into kg_media_config.nics
+	struct kg_addr local;       // RTP address and port; RTCP is on port + 1 unless rtcp_mux
+	struct kg_addr remote;      // RTP; none: nothing is sent, and what arrives is dropped as no_remote
+	struct kg_addr remote_rtcp; // none: RTCP is not sent there
+	struct kg_media_hop hop;    // towards remote (and remote_rtcp)
+	bool rtcp_mux;
+	bool may_receive;                                 // the party may send to us (its direction allows it)
+	bool may_send;                                    // we may send to the party
+	uint8_t dscp;                                     // 46 = EF
+	kg_leg_id peer;                                   // the leg that gets what arrives here; 0: none yet
+	struct kg_media_format formats[KG_MEDIA_FORMATS]; // payload types the party may send; empty: any
+	unsigned format_count;
+	uint32_t silent_ms; // KG_EVENT_SILENT after this long without RTP or RTCP; 0: never
+};
+
+struct kg_leg_stats {
+	uint64_t rx_packets, rx_bytes; // RTP: admitted packets, bytes of the RTP packet (header and payload)
+	uint64_t rx_lost, rx_duplicate, rx_reordered; // RFC 3550 A.3, and what arrived twice or late
+	uint64_t rx_rtcp_packets;
+	uint32_t rx_jitter_us; // RFC 3550 6.4.1
+	uint32_t rx_ssrc;      // the current source
+	uint32_t rx_sources;   // how many SSRCs were believed
+	uint64_t tx_packets, tx_bytes, tx_rtcp_packets;
+	uint64_t drops[KG_DROP_COUNT]; // of packets that arrived for this leg
+	uint64_t silent_us;            // since the last packet of any kind, or since creation
+};
+
+enum kg_event_type {
+	KG_EVENT_READY,        // created: the owner takes its packets
+	KG_EVENT_CHANGED,      // the owner uses the new configuration (version says which change)
+	KG_EVENT_RETIRED,      // gone; stats are final; the id and the ports are free
+	KG_EVENT_FIRST_PACKET, // first admitted RTP packet
+	KG_EVENT_SILENT,       // silent_ms is over (sent once; again after media came back)
+};
+
+struct kg_media_event {
+	enum kg_event_type type;
+	kg_leg_id leg;
+	uint32_t version;                 // KG_EVENT_CHANGED: the number that kg_media_leg_change returned
+	uint32_t ssrc;                    // KG_EVENT_FIRST_PACKET
+	uint64_t time_us;                 // CLOCK_REALTIME of the happening
+	const struct kg_leg_stats *stats; // KG_EVENT_RETIRED, valid in the callback only
+};
+
+typedef void (*kg_media_event_fn)(const struct kg_media_event *event, void *arg);
+
+// Start EAL, nics and lcores.
+// Blocks: up to a few seconds. Returns: 0, or -errno with a sentence in `err` that says what to do.
+int kg_media_open(const struct kg_media_config *config, struct kg_media **out, char err[KG_MEDIA_ERR]);
+
+// Stop lcores, give nics and memory back. Legs that still live are dropped. Blocks: up to a second.
+void kg_media_close(struct kg_media *media);
+
+// Say which addresses a nic has (from the kernel, followed live). At most KG_MEDIA_NIC_ADDRS.
+// Returns: 0, or -E2BIG, -EINVAL.
+int kg_media_nic_addresses(struct kg_media *media, unsigned nic, const struct kg_addr *addrs, unsigned count);
+
+// Make a leg; its ports are live when KG_EVENT_READY arrives.
+// Returns: 0 and the id, or -ENOSPC (no leg free), -EADDRINUSE, -EADDRNOTAVAIL (not an address of that nic), -EAGAIN
+// (command ring full), -EINVAL.
+int kg_media_leg_create(struct kg_media *media, const struct kg_leg_config *config, kg_leg_id *id);
+
+// Replace a leg's configuration. nic, local and rtcp port layout (rtcp_mux may be switched on) cannot change.
+// Returns: the version (> 0) that KG_EVENT_CHANGED will carry, or -ENOENT, -EAGAIN, -EINVAL.
+int kg_media_leg_change(struct kg_media *media, kg_leg_id id, const struct kg_leg_config *config);
+
+// Take a leg away. Its packets are dropped from when the owner has it; KG_EVENT_RETIRED ends it.
+// Returns: 0, or -ENOENT. It never fails for want of room: a full ring is retried by kg_media_poll.
+int kg_media_leg_retire(struct kg_media *media, kg_leg_id id);
+
+// Read a leg's counters. Returns: 0, or -ENOENT.
+int kg_media_leg_stats(struct kg_media *media, kg_leg_id id, struct kg_leg_stats *out);
+
+// Carry events from the lcores to `fn`, check silent legs, retry what waited. Call it every 10 ms or so.
+// Returns: number of events.
+int kg_media_poll(struct kg_media *media, kg_media_event_fn fn, void *arg);
+
+// Totals, for metrics. The gauges are zero when nothing runs.
+struct kg_media_totals {
+	uint64_t drops[KG_DROP_COUNT];
+	uint64_t counters[KG_CNT_COUNT];
+	uint64_t legs;         // live, including those on their way out
+	uint64_t mbufs_in_use; // beyond what the nics' rings hold at rest
+	uint64_t mbufs_total;
+};
+void kg_media_totals(struct kg_media *media, struct kg_media_totals *out);
+
+struct kg_nic_info {
+	char name[32], device[64], driver[32], steering[16]; // steering: "software" | "rss" | "flow" | "none"
+	uint8_t mac[6];
+	bool link_up;
+	uint16_t mtu, rx_ring, tx_ring, queues;
+	struct kg_addr addrs[KG_MEDIA_NIC_ADDRS];
+	unsigned addr_count;
+	uint64_t rx_packets, rx_bytes, rx_missed, rx_errors, tx_packets, tx_bytes, tx_errors;
+	uint32_t live_ports; // in the live-port map
+};
+// Returns: 0, or -ENOENT past the last one.
+int kg_media_nic_info(struct kg_media *media, unsigned nic, struct kg_nic_info *out);
+
+struct kg_stage_info {
+	const char *name;
+	uint64_t packets, cycles;
+};
+
+struct kg_lcore_info {
+	unsigned lcore;
+	int cpu;
+	char role[16]; // "relay"
+	char idle[16]; // "adaptive" | "spin"
+	uint64_t legs, loops, busy_loops, sleeps, bursts, commands, packets;
+	uint64_t heartbeat_age_us;
+	double busy_share; // 0-1 of the time since start
+	struct kg_stage_info stages[12];
+	unsigned stage_count;
+};
+// Returns: 0, or -ENOENT past the last one.
+int kg_media_lcore_info(struct kg_media *media, unsigned index, struct kg_lcore_info *out);
+
+// The picture of the pipeline's stages and their drop exits, made from the tables that the code runs on.
+const char *kg_media_graph(void);
