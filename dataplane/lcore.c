@@ -1,1 +1,223 @@
 // SPDX-License-Identifier: BSD-3-Clause
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#include <rte_cycles.h>
+#include <rte_ethdev.h>
+#include <rte_pause.h>
+#include <rte_ring.h>
+#include <rte_ring_elem.h>
+
+#include "lcore.h"
+
+#define BEAT 256       // turns between two looks at the command ring while packets come
+#define IDLE_PAUSES 64 // empty turns before the first sleep
+#define IDLE_SLEEP_MIN_US 20
+#define IDLE_SLEEP_MAX_US 100
+
+// --- commands -------------------------------------------------------------------------------------------------------
+
+static uint32_t *ports_of(const struct relay *relay, const struct kg_addr *local)
+{
+	uint32_t ip;
+
+	memcpy(&ip, local->ip, sizeof(ip));
+	for (unsigned i = 0; i < relay->addrs->count; i++)
+		if (relay->addrs->list[i].ip == ip)
+			return relay->addrs->list[i].ports;
+	return NULL;
+}
+
+// Enter the leg's ports into the table. A table whose address went away is gone with it.
+static void set_ports(struct relay *relay, const struct kg_leg_config *config, uint32_t index)
+{
+	uint32_t *ports = ports_of(relay, &config->local);
+
+	if (!ports)
+		return;
+	ports[config->local.port] = index;
+	if (!config->rtcp_mux)
+		ports[config->local.port + 1] = index;
+}
+
+// Take both out; the RTCP port may have been entered before rtcp-mux was agreed.
+static void clear_ports(struct relay *relay, const struct kg_leg_config *config, uint32_t index)
+{
+	uint32_t *ports = ports_of(relay, &config->local);
+
+	for (unsigned i = 0; ports && i < 2; i++)
+		if (ports[config->local.port + i] == index)
+			ports[config->local.port + i] = 0;
+}
+
+static void set_conf(struct leg *leg, const struct leg_conf *conf)
+{
+	leg->in = conf->in;
+	leg->out = conf->out;
+	memcpy(leg->cold.clocks, conf->clocks, sizeof(leg->cold.clocks));
+}
+
+static void carry_out(struct lcore *lcore, struct lcore_command *command)
+{
+	struct relay *relay = &lcore->relay;
+	struct leg *leg = &relay->legs[leg_index(command->leg)];
+	struct leg_conf *conf = command->block;
+
+	switch (command->type) {
+	case LCORE_CREATE:
+		memset(leg, 0, sizeof(*leg));
+		set_conf(leg, conf);
+		leg->cold.born_tsc = rte_rdtsc();
+		set_ports(relay, &conf->config, leg_index(command->leg));
+		relay_add(&relay->legs_live, 1);
+		break;
+	case LCORE_CHANGE:
+		set_conf(leg, conf);
+		set_ports(relay, &conf->config, leg_index(command->leg));
+		break;
+	case LCORE_RETIRE:
+		clear_ports(relay, &conf->config, leg_index(command->leg));
+		leg->in.id = 0;
+		relay_add(&relay->legs_live, (uint64_t)-1);
+		break;
+	case LCORE_ADDRS:
+		command->block = relay->addrs;
+		relay->addrs = (struct relay_addrs *)conf;
+		break;
+	case LCORE_STOP:
+		lcore->stop = true;
+		break;
+	}
+}
+
+unsigned lcore_commands(struct lcore *lcore)
+{
+	struct lcore_command command;
+	unsigned n = 0;
+
+	// An acknowledgement must not be lost: no room for it, no command.
+	while (rte_ring_free_count(lcore->relay.events) > 1 &&
+		rte_ring_sc_dequeue_elem(lcore->commands, &command, sizeof(command)) == 0) {
+		carry_out(lcore, &command);
+		relay_tell(&lcore->relay, &(struct relay_event){
+						  .type = RELAY_EV_ACK,
+						  .command = command.type,
+						  .leg = command.leg,
+						  .version = command.version,
+						  .tsc = rte_rdtsc(),
+						  .block = command.block,
+					  });
+		n++;
+	}
+	relay_add(&lcore->relay.counters[KG_CNT_commands], n);
+	return n;
+}
+
+// --- the loop -------------------------------------------------------------------------------------------------------
+
+static void count_frames(
+	struct relay *relay, struct rte_mbuf **packets, unsigned n, enum kg_counter count, enum kg_counter bytes)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		sum += rte_pktmbuf_pkt_len(packets[i]);
+	relay_add(&relay->counters[count], n);
+	relay_add(&relay->counters[bytes], sum);
+}
+
+static void flush(struct lcore *lcore)
+{
+	struct relay *relay = &lcore->relay;
+
+	for (unsigned i = 0; i < lcore->nic_count; i++) {
+		struct relay_tx *tx = &relay->tx[i];
+		uint64_t bytes = 0, tsc = rte_rdtsc();
+		unsigned sent;
+		uint16_t sizes[RELAY_TX];
+
+		if (!tx->count)
+			continue;
+		for (unsigned j = 0; j < tx->count; j++)
+			sizes[j] = rte_pktmbuf_data_len(tx->packets[j]); // a sent mbuf is not ours to look at
+		sent = rte_eth_tx_burst(lcore->nics[i].port_id, 0, tx->packets, (uint16_t)tx->count);
+		for (unsigned j = 0; j < sent; j++)
+			bytes += sizes[j];
+		relay_add(&relay->counters[KG_CNT_tx_packets], sent);
+		relay_add(&relay->counters[KG_CNT_tx_bytes], bytes);
+		relay_add(&relay->stages[RELAY_TX_STAGE].packets, tx->count);
+		relay_sent(relay, i, sent);
+		relay_add(&relay->stages[RELAY_TX_STAGE].cycles, rte_rdtsc() - tsc);
+	}
+}
+
+unsigned lcore_turn(struct lcore *lcore)
+{
+	struct relay *relay = &lcore->relay;
+	struct rte_mbuf *packets[RELAY_BURST];
+	unsigned total = 0;
+
+	for (unsigned i = 0; i < lcore->nic_count; i++) {
+		uint64_t tsc = rte_rdtsc();
+		unsigned n = rte_eth_rx_burst(lcore->nics[i].port_id, 0, packets, RELAY_BURST);
+		uint64_t now = rte_rdtsc();
+
+		if (!n)
+			continue;
+		relay_add(&relay->stages[RELAY_RX].packets, n);
+		relay_add(&relay->stages[RELAY_RX].cycles, now - tsc);
+		relay_add(&relay->counters[KG_CNT_bursts], 1);
+		count_frames(relay, packets, n, KG_CNT_rx_packets, KG_CNT_rx_bytes);
+		relay_process(relay, packets, n, now);
+		total += n;
+	}
+	if (total)
+		flush(lcore);
+	return total;
+}
+
+// Nothing came: pause first, then sleep ever longer. Returns: the next sleep.
+static unsigned rest(struct lcore *lcore, unsigned idle_turns, unsigned sleep_us)
+{
+	const struct timespec time = {0, (long)sleep_us * 1000};
+
+	if (lcore->spin || idle_turns < IDLE_PAUSES) {
+		rte_pause();
+		return IDLE_SLEEP_MIN_US;
+	}
+	relay_add(&lcore->relay.counters[KG_CNT_sleeps], 1);
+	nanosleep(&time, NULL);
+	return sleep_us * 2 < IDLE_SLEEP_MAX_US ? sleep_us * 2 : IDLE_SLEEP_MAX_US;
+}
+
+int lcore_run(void *arg)
+{
+	struct lcore *lcore = arg;
+	struct relay *relay = &lcore->relay;
+	unsigned idle_turns = 0, sleep_us = IDLE_SLEEP_MIN_US, turns = 0;
+
+	prctl(PR_SET_TIMERSLACK, 1000UL); // ns: else 50 us are added to each sleep
+	while (!lcore->stop) {
+		uint64_t tsc = rte_rdtsc();
+		unsigned n = lcore_turn(lcore);
+
+		relay_add(&relay->counters[KG_CNT_loops], 1);
+		if (n) {
+			relay_add(&relay->counters[KG_CNT_busy_loops], 1);
+			relay_add(&relay->busy_cycles, rte_rdtsc() - tsc);
+			idle_turns = 0;
+			sleep_us = IDLE_SLEEP_MIN_US;
+		} else {
+			sleep_us = rest(lcore, idle_turns++, sleep_us);
+		}
+		// Housekeeping: each beat under load, each turn when idle.
+		if (++turns % BEAT == 0 || !n) {
+			lcore_commands(lcore);
+			__atomic_store_n(&relay->heartbeat_tsc, tsc, __ATOMIC_RELAXED);
+		}
+	}
+	return 0;
+}

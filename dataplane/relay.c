@@ -1,1 +1,493 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// The packet path. A burst goes through the stages one after the other; each stage works on all packets of the burst,
+// drops those that end here with a named reason, and hands on the rest closed up. What a packet will need next is
+// prefetched a stage ahead or eight packets ahead.
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#include <rte_cycles.h>
+#include <rte_ip.h>
+#include <rte_prefetch.h>
+#include <rte_ring.h>
+#include <rte_ring_elem.h>
+
+#include "relay.h"
+
+#define AHEAD 8 // packets of work between a prefetch and its use
+#define ETHERNET 14
+#define UDP 8
+
+const struct relay_stage_info relay_stages[RELAY_STAGES] = {
+	[RELAY_RX] = {"rx", "a burst from a nic", {-1}},
+	[RELAY_CLASSIFY] = {"classify", "port -> leg",
+		{KG_DROP_not_ip, KG_DROP_bad_ip, KG_DROP_ip_fragment, KG_DROP_not_udp, KG_DROP_bad_udp,
+			KG_DROP_bad_checksum, KG_DROP_too_long, KG_DROP_not_local, KG_DROP_no_leg, -1}},
+	[RELAY_ADMIT] = {"admit", "who sends, and what",
+		{KG_DROP_no_remote, KG_DROP_wrong_source, KG_DROP_stun, KG_DROP_dtls, KG_DROP_not_media,
+			KG_DROP_rtp_malformed, KG_DROP_rtp_payload_type, KG_DROP_rtcp_malformed, KG_DROP_direction,
+			-1}},
+	[RELAY_OBSERVE] = {"observe", "sequence, loss, jitter", {KG_DROP_seq_probation, -1}},
+	[RELAY_FORWARD] = {"forward", "rewrite for the peer",
+		{KG_DROP_no_bridge, KG_DROP_peer_gone, KG_DROP_no_next_hop, KG_DROP_rtcp_no_peer, -1}},
+	[RELAY_TX_STAGE] = {"tx", "a burst to a nic", {KG_DROP_tx_full, -1}},
+};
+
+// A packet on its way through the stages.
+struct work {
+	struct rte_mbuf *mbuf;
+	struct leg *leg;
+	uint8_t *payload; // of UDP
+	uint16_t length;
+	uint32_t payload_sum; // one's complement sum of the payload, unfolded to 16 bits
+	uint32_t source_ip;   // network order
+	uint16_t source_port; // network order
+	uint16_t port;        // destination, host order
+	bool rtcp;
+};
+
+// The end of a packet: one reason, one exit. leg may be NULL.
+static void drop(struct relay *relay, struct leg *leg, struct rte_mbuf *mbuf, enum kg_drop reason)
+{
+	relay_add(&relay->drops[reason], 1);
+	if (leg)
+		relay_add(&leg->cold.drops[reason], 1);
+	relay_add(&relay->given, 1);
+	rte_pktmbuf_free(mbuf);
+}
+
+bool relay_tell(struct relay *relay, const struct relay_event *event)
+{
+	if (rte_ring_sp_enqueue_elem(relay->events, (void *)(uintptr_t)event, sizeof(*event)) == 0)
+		return true;
+	relay_add(&relay->counters[KG_CNT_events_lost], 1);
+	return false;
+}
+
+static uint32_t fold(uint64_t sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (uint32_t)sum;
+}
+
+// --- classify -------------------------------------------------------------------------------------------------------
+
+// Is the UDP checksum absent, partial (only the pseudo header's sum, as a veth peer leaves it to hardware) or right?
+static bool checksum_right(const uint8_t *ip, const uint8_t *udp, uint32_t payload_sum)
+{
+	uint16_t checksum, length, words[4];
+	uint32_t pseudo;
+
+	memcpy(&checksum, udp + 6, 2);
+	if (checksum == 0)
+		return true;
+	memcpy(&length, udp + 4, 2);
+	memcpy(words, ip + 12, 8);
+	pseudo = (uint32_t)words[0] + words[1] + words[2] + words[3] + htons(17) + length;
+	if (fold(pseudo) == checksum)
+		return true;
+	memcpy(words, udp, 8);
+	return fold((uint64_t)pseudo + words[0] + words[1] + words[2] + words[3] + payload_sum) == 0xffff;
+}
+
+static uint32_t *ports_of(const struct relay_addrs *addrs, uint32_t ip)
+{
+	for (unsigned i = 0; i < addrs->count; i++)
+		if (addrs->list[i].ip == ip)
+			return addrs->list[i].ports;
+	return NULL;
+}
+
+// Returns: -1 where the packet goes on, else why it does not.
+static int classify_one(struct relay *relay, struct rte_mbuf *mbuf, struct work *work)
+{
+	const uint8_t *frame = rte_pktmbuf_mtod(mbuf, const uint8_t *);
+	const uint8_t *ip = frame + ETHERNET, *udp;
+	uint32_t size = rte_pktmbuf_pkt_len(mbuf), target_ip, header, total, index, *ports;
+	uint16_t port;
+
+	if (mbuf->nb_segs != 1 || size > RELAY_MAX_FRAME)
+		return KG_DROP_too_long;
+	if (size < ETHERNET || rtp_get16(frame + 12) != 0x0800)
+		return KG_DROP_not_ip;
+	header = size >= ETHERNET + 20 ? 4u * (ip[0] & 15) : 0;
+	if (header < 20 || ip[0] >> 4 != 4 || size < ETHERNET + header)
+		return KG_DROP_bad_ip;
+	total = rtp_get16(ip + 2);
+	if (total < header || total > size - ETHERNET || rte_raw_cksum(ip, header) != 0xffff)
+		return KG_DROP_bad_ip;
+	if (rtp_get16(ip + 6) & 0x3fff)
+		return KG_DROP_ip_fragment;
+	if (ip[9] != 17)
+		return KG_DROP_not_udp;
+	udp = ip + header;
+	if (total - header < UDP || rtp_get16(udp + 4) < UDP || rtp_get16(udp + 4) > total - header)
+		return KG_DROP_bad_udp;
+	memcpy(&target_ip, ip + 16, 4);
+	ports = ports_of(relay->addrs, target_ip);
+	if (!ports)
+		return KG_DROP_not_local;
+	port = rtp_get16(udp + 2);
+	index = ports[port];
+	if (index == 0)
+		return KG_DROP_no_leg;
+
+	work->mbuf = mbuf;
+	work->leg = &relay->legs[index];
+	rte_prefetch0(&work->leg->in);
+	work->payload = rte_pktmbuf_mtod_offset(mbuf, uint8_t *, ETHERNET + header + UDP);
+	work->length = (uint16_t)(rtp_get16(udp + 4) - UDP);
+	work->payload_sum = rte_raw_cksum(work->payload, work->length);
+	if (!checksum_right(ip, udp, work->payload_sum))
+		return KG_DROP_bad_checksum;
+	memcpy(&work->source_ip, ip + 12, 4);
+	memcpy(&work->source_port, udp, 2);
+	work->port = port;
+	return -1;
+}
+
+static unsigned classify(struct relay *relay, struct rte_mbuf **packets, unsigned n, struct work *work)
+{
+	unsigned left = 0;
+
+	for (unsigned i = 0; i < n && i < AHEAD; i++)
+		rte_prefetch0(rte_pktmbuf_mtod(packets[i], void *));
+	for (unsigned i = 0; i < n; i++) {
+		int reason;
+
+		if (i + AHEAD < n)
+			rte_prefetch0(rte_pktmbuf_mtod(packets[i + AHEAD], void *));
+		reason = classify_one(relay, packets[i], &work[left]);
+		if (reason < 0)
+			left++;
+		else
+			drop(relay, reason == KG_DROP_bad_checksum ? work[left].leg : NULL, packets[i],
+				(enum kg_drop)reason);
+	}
+	return left;
+}
+
+// --- admit ----------------------------------------------------------------------------------------------------------
+
+static int admit_one(struct work *work)
+{
+	const struct leg_in *in = &work->leg->in;
+	bool rtcp_port = work->port != in->local_port, rtcp_source;
+
+	if (!(in->flags & LEG_REMOTE))
+		return KG_DROP_no_remote;
+	rtcp_source =
+		in->flags & LEG_REMOTE_RTCP && work->source_ip == in->rtcp_ip && work->source_port == in->rtcp_port;
+	if (rtcp_port ? !rtcp_source : work->source_ip != in->remote_ip || work->source_port != in->remote_port)
+		return KG_DROP_wrong_source;
+	switch (rtp_kind(work->payload, work->length)) {
+	case RTP_KIND_STUN:
+		return KG_DROP_stun;
+	case RTP_KIND_DTLS:
+		return KG_DROP_dtls;
+	case RTP_KIND_OTHER:
+		return KG_DROP_not_media;
+	case RTP_KIND_RTCP:
+		if (!rtcp_port && !(in->flags & LEG_MUX))
+			return KG_DROP_not_media;
+		work->rtcp = true;
+		return rtcp_sound(work->payload, work->length) ? -1 : KG_DROP_rtcp_malformed;
+	case RTP_KIND_RTP:
+		break;
+	}
+	if (rtcp_port)
+		return KG_DROP_rtcp_malformed;
+	work->rtcp = false;
+	if (!rtp_sound(work->payload, work->length))
+		return KG_DROP_rtp_malformed;
+	if (!(in->formats[work->payload[1] >> 6 & 1] >> (work->payload[1] & 63) & 1))
+		return KG_DROP_rtp_payload_type;
+	return in->flags & LEG_MAY_RECEIVE ? -1 : KG_DROP_direction;
+}
+
+static unsigned admit(struct relay *relay, struct work *work, unsigned n)
+{
+	unsigned left = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		int reason = admit_one(&work[i]);
+
+		if (reason >= 0) {
+			drop(relay, work[i].leg, work[i].mbuf, (enum kg_drop)reason);
+			continue;
+		}
+		rte_prefetch0(&work[i].leg->stream);
+		rte_prefetch0(&work[i].leg->rx);
+		if (left != i)
+			work[left] = work[i];
+		left++;
+	}
+	return left;
+}
+
+// --- observe --------------------------------------------------------------------------------------------------------
+
+// Another SSRC takes over after two packets in sequence; the first source ever is believed at once, as a relay must not
+// lose its first packet.
+static bool source_believed(struct relay *relay, struct leg *leg, uint32_t ssrc, uint16_t sequence, uint64_t now_tsc)
+{
+	struct rtp_source *source = &leg->stream.source;
+	bool first = !source->started;
+
+	if (!first && ssrc == source->ssrc)
+		return true;
+	if (!first && (leg->rx.candidate_ssrc != ssrc || leg->rx.candidate_seq != sequence)) {
+		leg->rx.candidate_ssrc = ssrc;
+		leg->rx.candidate_seq = (uint16_t)(sequence + 1);
+		return false;
+	}
+	relay_add(&leg->rx.lost_before, rtp_source_lost(source));
+	memset(source, 0, sizeof(*source));
+	source->ssrc = ssrc;
+	__atomic_store_n(&leg->rx.sources, leg->rx.sources + 1, __ATOMIC_RELAXED);
+	if (first)
+		relay_tell(
+			relay, &(struct relay_event){
+				       .type = RELAY_EV_FIRST_PACKET, .leg = leg->in.id, .ssrc = ssrc, .tsc = now_tsc});
+	return true;
+}
+
+static void observe_rtp(struct relay *relay, struct leg *leg, const struct work *work, uint64_t now_tsc)
+{
+	struct rtp_source *source = &leg->stream.source;
+	uint32_t clock_hz = leg->in.clock_hz ? leg->in.clock_hz : leg->cold.clocks[work->payload[1] & 127];
+	uint64_t lost_before;
+
+	switch (rtp_source_sequence(source, rtp_get16(work->payload + 2), &lost_before)) {
+	case RTP_DUPLICATE:
+		relay_add(&leg->rx.duplicate, 1);
+		break;
+	case RTP_REORDERED:
+		relay_add(&leg->rx.reordered, 1);
+		break;
+	case RTP_RESTART:
+		relay_add(&leg->rx.lost_before, lost_before);
+		break;
+	case RTP_FIRST:
+	case RTP_IN_ORDER:
+		if (clock_hz)
+			rtp_source_timing(source, rtp_get32(work->payload + 4),
+				(uint32_t)((unsigned __int128)now_tsc * clock_hz / relay->tsc_hz));
+		break;
+	}
+	relay_add(&leg->rx.packets, 1);
+	relay_add(&leg->rx.bytes, work->length);
+}
+
+static unsigned observe(struct relay *relay, struct work *work, unsigned n, uint64_t now_tsc)
+{
+	unsigned left = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct leg *leg = work[i].leg;
+
+		if (leg->in.peer)
+			rte_prefetch0(&relay->legs[leg_index(leg->in.peer)].out);
+		if (work[i].rtcp) {
+			relay_add(&leg->rx.rtcp_packets, 1);
+		} else if (source_believed(relay, leg, rtp_get32(work[i].payload + 8), rtp_get16(work[i].payload + 2),
+				   now_tsc)) {
+			observe_rtp(relay, leg, &work[i], now_tsc);
+		} else {
+			drop(relay, leg, work[i].mbuf, KG_DROP_seq_probation);
+			continue;
+		}
+		if (left != i)
+			work[left] = work[i];
+		left++;
+	}
+	return left;
+}
+
+// --- forward --------------------------------------------------------------------------------------------------------
+
+// Put a new source onto the peer's line: the first one as it is, a later one so that sequence and timestamp go on.
+static void line_follow(struct relay *relay, struct leg *peer, const struct work *work, uint64_t now_tsc)
+{
+	struct leg_tx *tx = &peer->tx;
+	uint32_t ssrc = rtp_get32(work->payload + 8), clock_hz = work->leg->in.clock_hz, step;
+
+	tx->map.in_ssrc = ssrc;
+	tx->from = work->leg->in.id;
+	if (!tx->started) {
+		tx->started = true;
+		tx->map.out_ssrc = ssrc;
+		return;
+	}
+	step = (uint32_t)((unsigned __int128)(now_tsc - tx->last_tsc) * (clock_hz ? clock_hz : 8000) / relay->tsc_hz);
+	tx->map.seq_add = (uint16_t)(tx->last_seq + 1 - rtp_get16(work->payload + 2));
+	tx->map.ts_add = tx->last_ts + (step ? step : 1) - rtp_get32(work->payload + 4);
+}
+
+static void forward_rtp(struct relay *relay, struct leg *peer, struct work *work, uint64_t now_tsc)
+{
+	struct leg_tx *tx = &peer->tx;
+	uint8_t *rtp = work->payload;
+	uint16_t sequence;
+	uint32_t timestamp;
+
+	if (unlikely(!tx->started || tx->map.in_ssrc != rtp_get32(rtp + 8) || tx->from != work->leg->in.id))
+		line_follow(relay, peer, work, now_tsc);
+	sequence = (uint16_t)(rtp_get16(rtp + 2) + tx->map.seq_add);
+	timestamp = rtp_get32(rtp + 4) + tx->map.ts_add;
+	if (unlikely(tx->map.seq_add || tx->map.ts_add || tx->map.in_ssrc != tx->map.out_ssrc)) {
+		rtp_put16(rtp + 2, sequence);
+		rtp_put32(rtp + 4, timestamp);
+		rtp_put32(rtp + 8, tx->map.out_ssrc);
+		work->payload_sum = rte_raw_cksum(rtp, work->length);
+	}
+	if ((int16_t)(sequence - tx->last_seq) > 0 || tx->packets == 0) {
+		tx->last_seq = sequence;
+		tx->last_ts = timestamp;
+		tx->last_tsc = now_tsc;
+	}
+	relay_add(&tx->packets, 1);
+	relay_add(&tx->bytes, work->length);
+	relay_add(&relay->counters[KG_CNT_rtp_relayed], 1);
+}
+
+static void forward_rtcp(struct relay *relay, struct leg *peer, struct work *work)
+{
+	const struct rtp_map *send = &peer->tx.map, *receive = &work->leg->tx.map;
+
+	if (send->in_ssrc != send->out_ssrc || send->ts_add || receive->in_ssrc != receive->out_ssrc ||
+		receive->seq_add) {
+		rtcp_translate(work->payload, work->length, send, receive);
+		work->payload_sum = rte_raw_cksum(work->payload, work->length);
+	}
+	relay_add(&peer->tx.rtcp_packets, 1);
+	relay_add(&relay->counters[KG_CNT_rtcp_relayed], 1);
+}
+
+// Write L2 to L4 in front of the payload from the peer's template.
+static void rewrite(const struct leg_out *out, struct work *work)
+{
+	struct rte_mbuf *mbuf = work->mbuf;
+	uint16_t headroom = (uint16_t)(work->payload - rte_pktmbuf_mtod(mbuf, uint8_t *)), udp_length, ip_length, sum;
+	uint8_t *frame = work->payload - LEG_HEADER, *ip = frame + ETHERNET, *udp = ip + 20;
+	uint32_t ip_sum = out->ip_sum;
+	uint64_t udp_sum = out->udp_sum;
+
+	// IP options are gone, Ethernet's padding too.
+	if (headroom > LEG_HEADER)
+		rte_pktmbuf_adj(mbuf, (uint16_t)(headroom - LEG_HEADER));
+	mbuf->data_len = (uint16_t)(LEG_HEADER + work->length);
+	mbuf->pkt_len = mbuf->data_len;
+	memcpy(frame, out->header, LEG_HEADER);
+	if (work->rtcp) {
+		// The template has RTP's ports and address: take them out of the sums and put RTCP's in.
+		uint16_t words[6], ports[2] = {out->rtcp_local_port, out->rtcp_remote_port};
+
+		memcpy(ip + 16, &out->rtcp_ip, 4);
+		memcpy(udp, ports, 4);
+		memcpy(words, ip + 12, 12);
+		udp_sum = (uint64_t)words[0] + words[1] + words[2] + words[3] + words[4] + words[5] + htons(17);
+		ip_sum = 0;
+		for (unsigned i = 0; i < 20; i += 2) {
+			memcpy(words, ip + i, 2);
+			ip_sum += words[0];
+		}
+	}
+	udp_length = htons((uint16_t)(UDP + work->length));
+	ip_length = htons((uint16_t)(20 + UDP + work->length));
+	memcpy(ip + 2, &ip_length, 2);
+	sum = (uint16_t)~fold((uint64_t)ip_sum + ip_length);
+	memcpy(ip + 10, &sum, 2);
+	memcpy(udp + 4, &udp_length, 2);
+	sum = (uint16_t)~fold(
+		udp_sum + 2u * udp_length + work->payload_sum); // pseudo header and UDP header both have it
+	sum = sum ? sum : 0xffff;                               // 0 would say that there is none
+	memcpy(udp + 6, &sum, 2);
+}
+
+static int forward_one(struct relay *relay, struct work *work, uint64_t now_tsc)
+{
+	struct leg *peer;
+	uint8_t flags;
+
+	if (!work->leg->in.peer)
+		return KG_DROP_no_bridge;
+	peer = &relay->legs[leg_index(work->leg->in.peer)];
+	if (peer->in.id != work->leg->in.peer)
+		return KG_DROP_peer_gone;
+	flags = peer->in.flags;
+	if (work->rtcp && !(flags & LEG_REMOTE_RTCP))
+		return KG_DROP_rtcp_no_peer;
+	if (!(flags & LEG_REMOTE))
+		return KG_DROP_no_remote;
+	if (!work->rtcp && !(flags & LEG_MAY_SEND))
+		return KG_DROP_direction;
+	if (!(flags & LEG_HOP))
+		return KG_DROP_no_next_hop;
+	if (relay->tx[peer->in.nic].count == RELAY_TX)
+		return KG_DROP_tx_full;
+	if (work->rtcp)
+		forward_rtcp(relay, peer, work);
+	else
+		forward_rtp(relay, peer, work, now_tsc);
+	rewrite(&peer->out, work);
+	relay->tx[peer->in.nic].legs[relay->tx[peer->in.nic].count] = leg_index(work->leg->in.id);
+	relay->tx[peer->in.nic].packets[relay->tx[peer->in.nic].count++] = work->mbuf;
+	return -1;
+}
+
+static void forward(struct relay *relay, struct work *work, unsigned n, uint64_t now_tsc)
+{
+	for (unsigned i = 0; i < n; i++) {
+		int reason;
+
+		if (i + AHEAD < n && work[i + AHEAD].leg->in.peer)
+			rte_prefetch0(&relay->legs[leg_index(work[i + AHEAD].leg->in.peer)].tx);
+		reason = forward_one(relay, &work[i], now_tsc);
+		if (reason >= 0)
+			drop(relay, work[i].leg, work[i].mbuf, (enum kg_drop)reason);
+	}
+}
+
+// --- the burst ------------------------------------------------------------------------------------------------------
+
+static uint64_t stage_done(struct relay *relay, enum relay_stage stage, unsigned n, uint64_t since)
+{
+	uint64_t now = rte_rdtsc();
+
+	relay_add(&relay->stages[stage].packets, n);
+	relay_add(&relay->stages[stage].cycles, now - since);
+	return now;
+}
+
+void relay_process(struct relay *relay, struct rte_mbuf **packets, unsigned n, uint64_t now_tsc)
+{
+	struct work work[RELAY_BURST];
+	uint64_t tsc = rte_rdtsc();
+	unsigned left;
+
+	relay_add(&relay->taken, n);
+	left = classify(relay, packets, n, work);
+	tsc = stage_done(relay, RELAY_CLASSIFY, n, tsc);
+	n = left;
+	left = admit(relay, work, n);
+	tsc = stage_done(relay, RELAY_ADMIT, n, tsc);
+	n = left;
+	left = observe(relay, work, n, now_tsc);
+	tsc = stage_done(relay, RELAY_OBSERVE, n, tsc);
+	forward(relay, work, left, now_tsc);
+	stage_done(relay, RELAY_FORWARD, left, tsc);
+}
+
+void relay_sent(struct relay *relay, unsigned nic, unsigned sent)
+{
+	struct relay_tx *tx = &relay->tx[nic];
+
+	relay_add(&relay->given, sent);
+	for (unsigned i = sent; i < tx->count; i++)
+		drop(relay, &relay->legs[tx->legs[i]], tx->packets[i], KG_DROP_tx_full);
+	tx->count = 0;
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The relay lcore's loop and what control may ask of it.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "relay.h"
+
+enum lcore_command_type { LCORE_CREATE, LCORE_CHANGE, LCORE_RETIRE, LCORE_ADDRS, LCORE_STOP };
+
+// A command: a flat struct with ids and one block that changes hands. Its acknowledgement carries the block back (of
+// LCORE_ADDRS: the old one).
+struct lcore_command {
+	uint32_t type; // enum lcore_command_type
+	kg_leg_id leg;
+	uint32_t version;
+	uint32_t pad;
+	void *block; // struct leg_conf or struct relay_addrs
+};
+
+struct lcore_nic {
+	uint16_t port_id;
+};
+
+struct lcore {
+	struct relay relay;
+	struct rte_ring *commands; // control: push, relay: pop
+	struct lcore_nic nics[KG_MEDIA_NICS];
+	unsigned nic_count;
+	bool spin;
+	unsigned id; // DPDK's lcore id
+	int cpu;
+	uint64_t start_tsc;
+	bool stop; // relay: rw, by LCORE_STOP
+};
+
+// The loop; returns after LCORE_STOP. For rte_eal_remote_launch; arg is struct lcore *.
+int lcore_run(void *arg);
+
+// One turn: receive, process, send. Returns: packets received. For tests and benches.
+unsigned lcore_turn(struct lcore *lcore);
+
+// Carry out the commands that wait. Returns: how many.
+unsigned lcore_commands(struct lcore *lcore);

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A leg as the relay lcore sees it, in cache lines by what a packet needs of it: what is checked when one arrives, what
+// is written when one leaves, the stream that arrives, the line that leaves, and the cold rest.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kg_media.h"
+#include "rtp.h"
+
+#define LEG_INDEX_BITS 20
+#define LEG_HEADER 42 // Ethernet, IPv4, UDP
+#define LEG_LINE __attribute__((aligned(64)))
+
+enum leg_flag {
+	LEG_MUX = 1, // RTCP on the RTP port
+	LEG_MAY_RECEIVE = 2,
+	LEG_MAY_SEND = 4,
+	LEG_REMOTE = 8,       // the remote address is known
+	LEG_REMOTE_RTCP = 16, // and the one for RTCP
+	LEG_HOP = 32,         // the next hop is known
+};
+
+// What an arriving packet is checked against. Addresses and ports in network order.
+struct leg_in {
+	uint32_t id; // 0: no leg
+	uint32_t peer;
+	uint32_t remote_ip, rtcp_ip;
+	uint16_t remote_port, rtcp_port;
+	uint16_t local_port; // RTP's, host order
+	uint8_t flags;       // enum leg_flag
+	uint8_t nic;
+	uint32_t clock_hz;   // of all payload types; 0: they differ, see leg_cold
+	uint64_t formats[2]; // bit per payload type
+} LEG_LINE;
+
+// What a leaving packet is made from.
+struct leg_out {
+	uint8_t header[LEG_HEADER]; // lengths and checksums zero
+	uint16_t rtcp_remote_port, rtcp_local_port;
+	uint32_t rtcp_ip;
+	uint32_t ip_sum;  // of the IPv4 header without its length
+	uint32_t udp_sum; // of the pseudo header and the ports without the length
+} LEG_LINE;
+
+// A leg's configuration, immutable once built. Control builds and frees it, the owner copies it into the leg.
+struct leg_conf {
+	struct leg_in in;
+	struct leg_out out;
+	uint32_t clocks[128]; // by payload type, 0: not measured
+	struct kg_leg_config config;
+};
+
+struct leg {
+	struct leg_in in;   // relay: rw by command
+	struct leg_out out; // relay: rw by command
+
+	// The stream that arrives. relay: rw, control: ro
+	struct leg_stream {
+		struct rtp_source source;
+	} LEG_LINE stream;
+	struct leg_rx {
+		uint64_t packets, bytes;
+		uint64_t duplicate, reordered, lost_before;
+		uint64_t rtcp_packets;
+		uint32_t candidate_ssrc; // wants to replace the source
+		uint16_t candidate_seq;  // its next
+		uint32_t sources;
+	} LEG_LINE rx;
+
+	// The line that leaves. relay: rw, control: ro
+	struct leg_tx {
+		struct rtp_map map;
+		uint32_t from; // the leg that the mapped source is on
+		bool started;
+		uint16_t last_seq;
+		uint32_t last_ts;
+		uint64_t last_tsc;
+		uint64_t packets, bytes, rtcp_packets;
+	} LEG_LINE tx;
+
+	struct leg_cold {
+		uint64_t drops[KG_DROP_COUNT]; // relay: rw, control: ro
+		uint32_t clocks[128];          // relay: rw by command
+		uint64_t born_tsc;             // relay: rw by command
+	} LEG_LINE cold;
+} LEG_LINE;
+
+static inline uint32_t leg_index(kg_leg_id id)
+{
+	return id & ((1u << LEG_INDEX_BITS) - 1);
+}
+
+// Build a configuration block from what the driver gave.
+// Thread: control. Owns: the caller frees. Returns: NULL with errno EINVAL (not IPv4, no port, a payload type above
+// 127) or ENOMEM.
+struct leg_conf *leg_conf_create(const struct kg_leg_config *config, kg_leg_id id);
+
+// Read a leg's counters. Thread: control; exact once the owner has retired the leg.
+void leg_stats(const struct leg *leg, struct kg_leg_stats *out);

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the media plane shows of itself: totals, nics, lcores.
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <rte_cycles.h>
+#include <rte_mempool.h>
+
+#include "media_private.h"
+
+static uint64_t read64(const uint64_t *field)
+{
+	return __atomic_load_n(field, __ATOMIC_RELAXED);
+}
+
+void kg_media_totals(struct kg_media *media, struct kg_media_totals *out)
+{
+	const struct relay *relay = &media->lcore->relay;
+	uint64_t given = read64(&relay->given); // before taken, so that the difference is never below zero
+
+	memset(out, 0, sizeof(*out));
+	for (unsigned i = 0; i < KG_DROP_COUNT; i++)
+		out->drops[i] = read64(&relay->drops[i]);
+	for (unsigned i = 0; i < KG_CNT_COUNT; i++)
+		out->counters[i] = read64(&relay->counters[i]);
+	out->legs = media->live;
+	out->mbufs_in_use = read64(&relay->taken) - given;
+	out->mbufs_total = media->pool->size;
+}
+
+int kg_media_nic_info(struct kg_media *media, unsigned nic, struct kg_nic_info *out)
+{
+	if (nic >= media->nic_count)
+		return -ENOENT;
+	memset(out, 0, sizeof(*out));
+	nic_info(&media->nics[nic], out);
+	return 0;
+}
+
+int kg_media_lcore_info(struct kg_media *media, unsigned index, struct kg_lcore_info *out)
+{
+	const struct lcore *lcore = media->lcore;
+	const struct relay *relay = &lcore->relay;
+	uint64_t now = rte_rdtsc(), beat = read64(&relay->heartbeat_tsc);
+
+	if (index > 0)
+		return -ENOENT;
+	memset(out, 0, sizeof(*out));
+	out->lcore = lcore->id;
+	out->cpu = lcore->cpu;
+	snprintf(out->role, sizeof(out->role), "relay");
+	snprintf(out->idle, sizeof(out->idle), lcore->spin ? "spin" : "adaptive");
+	out->legs = read64(&relay->legs_live);
+	out->loops = read64(&relay->counters[KG_CNT_loops]);
+	out->busy_loops = read64(&relay->counters[KG_CNT_busy_loops]);
+	out->sleeps = read64(&relay->counters[KG_CNT_sleeps]);
+	out->bursts = read64(&relay->counters[KG_CNT_bursts]);
+	out->commands = read64(&relay->counters[KG_CNT_commands]);
+	out->packets = read64(&relay->counters[KG_CNT_rx_packets]);
+	out->heartbeat_age_us = now > beat ? (uint64_t)((double)(now - beat) * 1e6 / (double)relay->tsc_hz) : 0;
+	out->busy_share = (double)read64(&relay->busy_cycles) / (double)(now - lcore->start_tsc + 1);
+	out->stage_count = RELAY_STAGES;
+	for (unsigned i = 0; i < RELAY_STAGES; i++)
+		out->stages[i] = (struct kg_stage_info){.name = relay_stages[i].name,
+			.packets = read64(&relay->stages[i].packets),
+			.cycles = read64(&relay->stages[i].cycles)};
+	return 0;
+}

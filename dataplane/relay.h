@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The packet path: one burst through its stages, to completion. See relay.c.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rte_mbuf.h>
+
+#include "leg.h"
+
+#define RELAY_BURST 64
+#define RELAY_TX 256 // packets that may wait for one nic within a turn
+#define RELAY_MAX_FRAME 1600
+#define RELAY_PORTS 65536
+#define RELAY_ADDRS (KG_MEDIA_NICS * KG_MEDIA_NIC_ADDRS)
+
+// The stages and where a packet may leave them. X(stage, what it does); the exits are in relay_stages.
+enum relay_stage { RELAY_RX, RELAY_CLASSIFY, RELAY_ADMIT, RELAY_OBSERVE, RELAY_FORWARD, RELAY_TX_STAGE, RELAY_STAGES };
+
+struct relay_stage_info {
+	const char *name;
+	const char *help;
+	int exits[12]; // enum kg_drop, ended by -1
+};
+extern const struct relay_stage_info relay_stages[RELAY_STAGES];
+
+// Local addresses and, for each, the direct table port -> leg index (0: none). Control builds a new one for each change
+// and the owner swaps it; the port tables live on from one to the next and are written by the owner only.
+struct relay_addrs {
+	unsigned count;
+	struct {
+		uint32_t ip; // network order
+		uint32_t *ports;
+	} list[RELAY_ADDRS];
+};
+
+enum relay_event_type { RELAY_EV_ACK, RELAY_EV_FIRST_PACKET };
+
+// What the lcore tells control. For an acknowledgement the command comes back with what is to be freed.
+struct relay_event {
+	uint32_t type; // enum relay_event_type
+	uint32_t command;
+	kg_leg_id leg;
+	uint32_t version;
+	uint32_t ssrc;
+	uint32_t pad;
+	uint64_t tsc;
+	void *block; // control's to free
+};
+
+struct rte_ring;
+
+// One relay lcore's world. relay: rw, control: ro (counters), but where said.
+struct relay {
+	struct leg *legs; // by index; index 0 is never used
+	uint32_t leg_room;
+	struct relay_addrs *addrs; // by command
+	uint64_t tsc_hz;
+	struct rte_ring *events; // relay: push, control: pop
+
+	uint64_t drops[KG_DROP_COUNT];
+	uint64_t counters[KG_CNT_COUNT];
+	struct {
+		uint64_t packets, cycles;
+	} stages[RELAY_STAGES];
+	uint64_t taken, given; // mbufs got from nics; given to nics or freed: the difference is what we hold
+	uint64_t heartbeat_tsc, busy_cycles, legs_live;
+
+	struct relay_tx {
+		unsigned count;
+		struct rte_mbuf *packets[RELAY_TX];
+		uint32_t legs[RELAY_TX]; // whose packet it was, for tx_full
+	} tx[KG_MEDIA_NICS];
+};
+
+// Take one burst from a nic through classify, admit, observe and forward. Packets that leave wait in relay->tx, the
+// others are counted and freed; all n mbufs are the relay's from here on. Thread: the lcore that owns `relay`. Units:
+// now_tsc in TSC ticks; n <= RELAY_BURST.
+void relay_process(struct relay *relay, struct rte_mbuf **packets, unsigned n, uint64_t now_tsc);
+
+// Count and free what `nic` did not take of its waiting packets, from the `sent`th on; empties the buffer.
+void relay_sent(struct relay *relay, unsigned nic, unsigned sent);
+
+// Counters have one writer: a plain add that other threads may read.
+static inline void relay_add(uint64_t *counter, uint64_t n)
+{
+	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
+}
+
+// Tell control something. Returns: false where its ring is full (counted).
+bool relay_tell(struct relay *relay, const struct relay_event *event);

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// RTP and RTCP: what the wire says and what a stream's sequence means (RFC 3550). Pure: no clock, no DPDK, no memory.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RTP_HEADER 12
+#define RTP_MAX_DROPOUT 3000 // RFC 3550 A.1
+#define RTP_MAX_MISORDER 100
+
+static inline uint16_t rtp_get16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] << 8 | p[1]);
+}
+
+static inline uint32_t rtp_get32(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+static inline void rtp_put16(uint8_t *p, uint16_t value)
+{
+	p[0] = (uint8_t)(value >> 8);
+	p[1] = (uint8_t)value;
+}
+
+static inline void rtp_put32(uint8_t *p, uint32_t value)
+{
+	rtp_put16(p, (uint16_t)(value >> 16));
+	rtp_put16(p + 2, (uint16_t)value);
+}
+
+// What a UDP payload is, by its first two bytes (RFC 7983, RFC 5761 4).
+enum rtp_kind { RTP_KIND_RTP, RTP_KIND_RTCP, RTP_KIND_STUN, RTP_KIND_DTLS, RTP_KIND_OTHER };
+enum rtp_kind rtp_kind(const uint8_t *data, size_t length);
+
+// Is the RTP header whole: version 2, CSRCs, extension and padding inside the packet (RFC 3550 5.1)?
+bool rtp_sound(const uint8_t *data, size_t length);
+
+// Is it a whole RTCP compound packet (RFC 3550 A.2; a reduced-size one of RFC 5506 is fine too)?
+bool rtcp_sound(const uint8_t *data, size_t length);
+
+// One source's sequence, loss and jitter. All zero: nothing seen.
+// Thread: the owner lcore writes.
+struct rtp_source {
+	uint32_t ssrc;
+	uint16_t max_seq;   // highest seen
+	uint16_t bad_seq;   // the next after a jump; a second packet there makes the jump a restart
+	uint32_t cycles;    // wraps << 16
+	uint32_t base;      // extended sequence of the first
+	uint32_t jitter_q4; // RFC 3550 A.8, times 16, in clock units
+	uint32_t transit;   // arrival - timestamp of the last packet
+	uint64_t window;    // bit n: max_seq - n was seen
+	uint32_t received;  // since base, duplicates not counted
+	bool started, jump, timed;
+};
+
+enum rtp_order { RTP_IN_ORDER, RTP_FIRST, RTP_REORDERED, RTP_DUPLICATE, RTP_RESTART };
+
+// Take one packet's sequence number. RTP_RESTART: the sender began anew (what was lost until then is in *lost_before).
+enum rtp_order rtp_source_sequence(struct rtp_source *source, uint16_t sequence, uint64_t *lost_before);
+// Take one packet's timing; `arrival_ts` is its arrival in units of the payload type's clock.
+void rtp_source_timing(struct rtp_source *source, uint32_t timestamp, uint32_t arrival_ts);
+// Packets expected and not received so far; duplicates cannot make it negative (RFC 3550 A.3).
+uint64_t rtp_source_lost(const struct rtp_source *source);
+
+// How one leg's outgoing line follows a source: what is added to its numbers.
+struct rtp_map {
+	uint32_t in_ssrc; // the source that is mapped now
+	uint32_t out_ssrc;
+	uint32_t ts_add;
+	uint16_t seq_add;
+};
+
+// Translate a sound RTCP packet in place: `send` maps the sender's own numbers (SSRC, RTP time of its SR), `receive`
+// the numbers that its report blocks speak of, which are of our line towards it. Units: RTP clock.
+void rtcp_translate(uint8_t *data, size_t length, const struct rtp_map *send, const struct rtp_map *receive);
