@@ -42,14 +42,20 @@ json_t *calls_legs_json(struct calls *calls);                 // {"items": [...]
 json_t *calls_leg_json(struct calls *calls, const char *id);
 int calls_hangup(struct calls *calls, const char *id); // 0, or -ENOENT
 void calls_shutdown(struct calls *calls);              // refuse new ones (503), end all with CANCEL or BYE
-bool calls_idle(const struct calls *calls);            // nothing lives: calls, sessions, legs
+// Nothing lives: calls, legs, dialogs. Sessions that only absorb their peers' late copies do not count.
+bool calls_idle(const struct calls *calls);
+
+#define CALLS_STATES 9
+#define CALLS_CAUSES 20
 
 struct calls_counts {
-	uint64_t calls;                   // live
-	uint64_t by_state[9];             // live, by call_state
-	uint64_t total, answered, failed; // since start
-	uint64_t ended_by_cause[16];      // by cause word; see calls_cause_name
-	uint64_t illegal_transitions;     // a bug where not 0
-	uint64_t strangers;               // INVITEs from nobody's address
+	uint64_t calls;                        // live, until the CDR is written
+	uint64_t by_state[CALLS_STATES];       // live, by calls_state_name
+	uint64_t total, answered, failed;      // since start
+	uint64_t ended_by_cause[CALLS_CAUSES]; // since start, by calls_cause_name
+	uint64_t illegal_transitions;          // a bug where not 0
+	uint64_t strangers;                    // INVITEs from nobody's address
 };
 void calls_counts(const struct calls *calls, struct calls_counts *out);
+const char *calls_state_name(unsigned state); // NULL past the last
+const char *calls_cause_name(unsigned cause); // NULL past the last

@@ -1,1 +1,248 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// kedgectl: asks a running engine over its UNIX socket. One command table drives parser, help and tables.
+// Exit status: 0 done, 1 refused or not found, 2 usage, 3 no engine.
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "kedgectl.h"
+
+#define DEFAULT_SOCKET "/run/kedge/kedge.sock"
+#define TIMEOUT_S 10
+#define MAX_ANSWER (64 * 1024 * 1024)
+
+static const struct command {
+	const char *noun, *verb;
+	const char *argument;      // NULL: none
+	const char *method, *path; // %s: the argument
+	void (*print)(const json_t *answer);
+	const char *help;
+} commands[] = {
+	{"call", "list", NULL, "GET", "/v1/calls", table_calls, "the calls that live"},
+	{"call", "show", "ID", "GET", "/v1/calls/%s", table_call, "one call with its legs"},
+	{"call", "hangup", "ID", "DELETE", "/v1/calls/%s", table_hangup, "end a call: CANCEL or BYE to both parties"},
+	{"leg", "list", NULL, "GET", "/v1/legs", table_legs, "the media legs that live"},
+	{"leg", "show", "ID", "GET", "/v1/legs/%s", table_leg, "one leg: addresses, packets, loss, jitter, drops"},
+	{"nic", "show", NULL, "GET", "/v1/nics", table_nics, "nics: driver, addresses, rings, packets"},
+	{"lcore", "show", "--graph", "GET", "/v1/lcores", table_lcores,
+		"lcores: load and each stage's cost; --graph draws the pipeline"},
+	{"stats", "show", NULL, "GET", "/v1/stats", table_stats, "what is counted, drops by reason"},
+	{"config", "reload", NULL, "POST", "/v1/config/reload", table_reload, "read the configuration again"},
+};
+#define COMMANDS (sizeof(commands) / sizeof(*commands))
+
+// --- help -----------------------------------------------------------------------------------------------------------
+
+static int usage(FILE *out, const char *noun)
+{
+	fprintf(out, "usage: kedgectl [-s SOCKET] [-j] NOUN VERB [ARG]\n"
+		     "  -s SOCKET  the engine's api.socket (default $KEDGE_SOCKET or " DEFAULT_SOCKET ")\n"
+		     "  -j         JSON as the engine sends it\n\n");
+	for (size_t i = 0; i < COMMANDS; i++) {
+		char words[64];
+
+		if (noun && strcmp(noun, commands[i].noun) != 0)
+			continue;
+		snprintf(words, sizeof(words), "%s %s %s", commands[i].noun, commands[i].verb,
+			!commands[i].argument                     ? ""
+			: strcmp(commands[i].argument, "ID") == 0 ? "ID"
+								  : "[--graph]");
+		fprintf(out, "  %-24s %s\n", words, commands[i].help);
+	}
+	return 2;
+}
+
+static const struct command *command_find(const char *noun, const char *verb)
+{
+	bool known = false;
+
+	for (size_t i = 0; i < COMMANDS; i++) {
+		if (strcmp(commands[i].noun, noun) != 0)
+			continue;
+		known = true;
+		if (verb && strcmp(commands[i].verb, verb) == 0)
+			return &commands[i];
+	}
+	if (!known)
+		fprintf(stderr, "kedgectl: there is no \"%s\"; there are:\n", noun);
+	else if (!verb)
+		fprintf(stderr, "kedgectl: %s needs a verb; there are:\n", noun);
+	else
+		fprintf(stderr, "kedgectl: %s has no \"%s\"; there are:\n", noun, verb);
+	usage(stderr, known ? noun : NULL);
+	return NULL;
+}
+
+// --- asking ---------------------------------------------------------------------------------------------------------
+
+static int connect_to(const char *path)
+{
+	struct timeval timeout = {TIMEOUT_S, 0};
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(name.sun_path, sizeof(name.sun_path), "%s", path);
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&name, sizeof(name)) == 0) {
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+		return fd;
+	}
+	fprintf(stderr, "kedgectl: no engine answers on %s: %s.\n%s", path, strerror(errno),
+		errno == EACCES ? "Try with sudo.\n"
+				: "Is kedged running? Start it with `kedged -c FILE`; where its file says another "
+				  "api.socket, give that "
+				  "one with -s.\n");
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+static char *read_all(int fd, size_t *length)
+{
+	size_t room = 65536;
+	char *text = malloc(room);
+
+	*length = 0;
+	while (text && room <= MAX_ANSWER) {
+		ssize_t got = read(fd, text + *length, room - *length - 1);
+
+		if (got < 0) {
+			free(text);
+			return NULL;
+		}
+		if (got == 0) {
+			text[*length] = '\0';
+			return text;
+		}
+		*length += (size_t)got;
+		if (*length + 1 == room) {
+			char *grown = realloc(text, room *= 2);
+
+			if (!grown)
+				free(text);
+			text = grown;
+		}
+	}
+	free(text);
+	return NULL;
+}
+
+// HTTP/1.0: the engine closes the connection after its answer, so that there is no length to follow.
+// Returns: the body in heap memory and the status, or NULL.
+static char *ask(int fd, const char *method, const char *path, int *status)
+{
+	char request[512], *text, *body;
+	size_t length;
+	int size = snprintf(
+		request, sizeof(request), "%s %s HTTP/1.0\r\nHost: kedge\r\nContent-Length: 0\r\n\r\n", method, path);
+
+	if (size >= (int)sizeof(request) || write(fd, request, (size_t)size) != size)
+		return NULL;
+	text = read_all(fd, &length);
+	body = text ? strstr(text, "\r\n\r\n") : NULL;
+	if (!body || sscanf(text, "HTTP/%*s %d", status) != 1) {
+		free(text);
+		return NULL;
+	}
+	memmove(text, body + 4, length - (size_t)(body + 4 - text) + 1);
+	return text;
+}
+
+static int refused(const char *text)
+{
+	json_t *problem = json_loads(text, 0, NULL);
+	const char *title = json_string_value(json_object_get(problem, "title"));
+	const char *detail = json_string_value(json_object_get(problem, "detail"));
+
+	fprintf(stderr, "kedgectl: %s%s%s\n", title ? title : "refused", detail ? ": " : "", detail ? detail : "");
+	json_decref(problem);
+	return 1;
+}
+
+static int run(const struct command *command, const char *argument, const char *socket_path, bool raw)
+{
+	bool graph = argument && strcmp(argument, "--graph") == 0;
+	char path[256], *text;
+	int fd, status = 0, result = 0;
+	json_t *answer;
+
+	snprintf(path, sizeof(path), command->path, argument ? argument : "");
+	if (graph)
+		snprintf(path, sizeof(path), "/v1/lcores/graph");
+	fd = connect_to(socket_path);
+	if (fd < 0)
+		return 3;
+	text = ask(fd, command->method, path, &status);
+	close(fd);
+	if (!text) {
+		fprintf(stderr, "kedgectl: the engine on %s gave no whole answer within %d s: look at its log\n",
+			socket_path, TIMEOUT_S);
+		return 3;
+	}
+	if (status >= 300) {
+		result = refused(text);
+	} else if (raw || graph) {
+		printf("%s%s", text, graph ? "" : "\n");
+	} else {
+		answer = json_loads(text, 0, NULL);
+		command->print(answer);
+		json_decref(answer);
+	}
+	free(text);
+	return result;
+}
+
+// An id goes into a path: what cannot be part of one is no id.
+static bool good_argument(const char *text)
+{
+	return *text && strlen(text) < 128 &&
+	       strspn(text, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_.@") == strlen(text);
+}
+
+int main(int argc, char **argv)
+{
+	const char *socket_path = getenv("KEDGE_SOCKET"), *argument = NULL;
+	const struct command *command;
+	bool raw = false;
+	int option;
+
+	if (!socket_path)
+		socket_path = DEFAULT_SOCKET;
+	while ((option = getopt(argc, argv, "+s:jh")) != -1) {
+		if (option == 's')
+			socket_path = optarg;
+		else if (option == 'j')
+			raw = true;
+		else if (option == 'h')
+			return usage(stdout, NULL), 0;
+		else
+			return usage(stderr, NULL);
+	}
+	if (optind >= argc)
+		return usage(stderr, NULL);
+	command = command_find(argv[optind], optind + 1 < argc ? argv[optind + 1] : NULL);
+	if (!command)
+		return 2;
+	for (int i = optind + 2; i < argc; i++) {
+		if (strcmp(argv[i], "-j") == 0)
+			raw = true;
+		else if (!argument && command->argument && good_argument(argv[i]) &&
+			 (strcmp(command->argument, "ID") == 0 || strcmp(argv[i], command->argument) == 0))
+			argument = argv[i];
+		else
+			return fprintf(stderr, "kedgectl: \"%s\" does not fit here:\n", argv[i]),
+			       usage(stderr, command->noun);
+	}
+	if (!argument && command->argument && strcmp(command->argument, "ID") == 0) {
+		fprintf(stderr, "kedgectl: %s %s needs an id: `kedgectl %s list` shows them\n", command->noun,
+			command->verb, command->noun);
+		return 2;
+	}
+	return run(command, argument, socket_path, raw);
+}

@@ -12,7 +12,7 @@
 #define OFFER_FORMATS 16
 #define OFFER_ERR 128
 
-enum offer_direction { OFFER_INACTIVE, OFFER_RECVONLY, OFFER_SENDONLY, OFFER_SENDRECV };
+enum offer_direction { OFFER_INACTIVE, OFFER_RECVONLY, OFFER_SENDONLY, OFFER_SENDRECV }; // bit 0 receives, bit 1 sends
 
 struct offer_format {
 	uint8_t payload_type;
@@ -22,7 +22,7 @@ struct offer_format {
 
 // The audio of one party's SDP. Other m-lines are kept in order and refused with port 0.
 struct offer_media {
-	bool present;               // an audio m-line with RTP/AVP and a port that is not 0
+	bool present;               // an audio m-line with RTP/AVP or /AVPF, a port, an IP address and a known codec
 	struct kg_addr remote;      // RTP; family 0 for c=0.0.0.0 (hold in the old spelling)
 	struct kg_addr remote_rtcp; // a=rtcp, else port + 1; the RTP port with rtcp-mux
 	bool rtcp_mux;
@@ -54,3 +54,6 @@ struct offer_local {
 // Owns: the caller frees. Returns: NULL with a sentence in err.
 char *sdp_relay_text(
 	const struct sdp *from, const struct sdp *as_answer_to, const struct offer_local *local, char err[OFFER_ERR]);
+// An answer that refuses every m-line (for a late offer that nobody took). Owns: the caller frees. Returns: NULL for
+// want of memory.
+char *sdp_refusal_text(const struct sdp *offer, const struct offer_local *local);

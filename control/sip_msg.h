@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// SIP messages: parse, check, read, build. The only file family that knows osip2's types; everyone else holds an opaque
-// struct sip_msg.
+// SIP messages: parse, check, read, build. The only file family (sip_msg*.c) that knows osip2's types; everyone else
+// holds an opaque struct sip_msg.
 #pragma once
 
 #include <stdbool.h>
@@ -34,23 +34,27 @@ enum sip_method {
 
 struct sip_msg;
 
-int sip_msg_init(void); // once at start-up: silences osip_trace, builds its tables
+int sip_msg_init(void); // once at start-up (sip_stack_open does it too): silences osip_trace, builds its tables
 
 // Parse and check one datagram. Limits above are checked before osip2 sees it; so are negative or huge Content-Length,
 // NUL bytes, version, CSeq range and CSeq/request-line method agreement.
 // Owns: *out is the caller's (sip_msg_unref). Returns: 0, or -EBADMSG with a counter word in `why` ("bad_version",
 // "too_many_headers", "no_via", "bad_cseq", ...), -ENOMEM.
 int sip_msg_parse(const char *data, size_t length, struct sip_msg **out, const char **why);
+// The answer to a request that sip_msg_parse refused: 505 for a foreign version, else 400.
+// Owns: the caller's. Returns: NULL where nothing can be answered (a response, an ACK, a header that is missing).
+struct sip_msg *sip_msg_refusal(const char *data, size_t length, const struct kg_addr *source);
 struct sip_msg *sip_msg_ref(struct sip_msg *msg);
 void sip_msg_unref(struct sip_msg *msg); // NULL is fine
 
-// Reading. Strings live as long as the message.
+// Reading. Strings live as long as the message. A message that was built reads like one that was parsed (what it lacks
+// reads as "" or NULL).
 bool sip_msg_is_request(const struct sip_msg *msg);
 enum sip_method sip_msg_method(const struct sip_msg *msg); // of a response: its CSeq's
 const char *sip_msg_method_name(const struct sip_msg *msg);
 int sip_msg_status(const struct sip_msg *msg); // 0 for a request
 const char *sip_msg_reason(const struct sip_msg *msg);
-const char *sip_msg_request_uri(const struct sip_msg *msg);
+const char *sip_msg_request_uri(const struct sip_msg *msg); // as it was written
 const char *sip_msg_call_id(const struct sip_msg *msg);
 uint32_t sip_msg_cseq(const struct sip_msg *msg);
 const char *sip_msg_from_tag(const struct sip_msg *msg); // NULL: none
@@ -58,29 +62,39 @@ const char *sip_msg_to_tag(const struct sip_msg *msg);   // NULL: none
 const char *sip_msg_from(const struct sip_msg *msg);     // whole header value
 const char *sip_msg_to(const struct sip_msg *msg);
 const char *sip_msg_branch(const struct sip_msg *msg);      // topmost Via; NULL: none
-const char *sip_msg_via_host(const struct sip_msg *msg);    // sent-by
+const char *sip_msg_via_host(const struct sip_msg *msg);    // sent-by; IPv6 without brackets
 uint16_t sip_msg_via_port(const struct sip_msg *msg);       // 5060 where none is written
 const char *sip_msg_contact_uri(const struct sip_msg *msg); // first Contact's URI; NULL: none
-// The index-th header of that name (any case, compact form too), its value as one string; NULL past the last. Comma
-// lists of Route, Record-Route and Via count as several.
+// The index-th header of that name (any case, compact form too), its value as one string, byte for byte but for folded
+// lines, which come as one; NULL past the last. Comma lists of Route, Record-Route and Via count as several.
 const char *sip_msg_header(const struct sip_msg *msg, const char *name, unsigned index);
-const char *sip_msg_body(const struct sip_msg *msg, size_t *length); // NULL: none
-const char *sip_msg_content_type(const struct sip_msg *msg);         // "application/sdp"; NULL: none
+const char *sip_msg_body(const struct sip_msg *msg, size_t *length); // NULL: none; a NUL follows it
+const char *sip_msg_content_type(const struct sip_msg *msg);         // "application/sdp", lower case; NULL: none
+const char *sip_msg_start_line(const struct sip_msg *msg);           // for ladders
 
-// A URI taken apart (of sip: and tel:). Fields are cut to fit with -EINVAL when they do not.
+// A URI taken apart (of sip:, sips: and tel:, whose number is `user`; host without brackets).
+// Returns: 0, -EINVAL where it is none or a field does not fit, -EPROTONOSUPPORT for another scheme.
 struct sip_uri {
 	char scheme[8], user[128], host[128];
 	uint16_t port; // 0: none written
 	bool lr;
 };
 int sip_uri_parse(const char *text, struct sip_uri *out); // also from a name-addr ("A" <sip:..>;tag=..)
+// The URI inside a name-addr or addr-spec, as it was written. Owns: the caller frees. Returns: NULL: none.
+char *sip_uri_extract(const char *text);
 
 // Building. Names and values are copied; values with CR, LF or NUL are refused (-EINVAL).
-struct sip_msg *sip_msg_request(const char *method, const char *uri);
-// A response with Via (rport/received as the request's source says), From, To, Call-ID, CSeq and Record-Route copied.
-// to_tag is added where the request had none (NULL: none, for 100). reason NULL: the standard phrase.
+struct sip_msg *sip_msg_request(const char *method, const char *uri); // NULL with errno
+// A response with Via (rport/received as the request's source says), From, To, Call-ID, CSeq and Record-Route copied
+// (Timestamp too in a 100). to_tag is added where the request had none (NULL: none, for 100). reason NULL: the standard
+// phrase. NULL with errno.
 struct sip_msg *sip_msg_response(const struct sip_msg *request, int status, const char *reason, const char *to_tag);
+// The ACK of a non-2xx or the CANCEL that belongs to an INVITE (same Request-URI, topmost Via, From, Call-ID, CSeq
+// number and Route). `to`: its To value; NULL: the INVITE's. NULL with errno.
+struct sip_msg *sip_msg_derive(const struct sip_msg *invite, enum sip_method method, const char *to);
 int sip_msg_add(struct sip_msg *msg, const char *name, const char *value);
+int sip_msg_addf(struct sip_msg *msg, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int sip_msg_add_list(struct sip_msg *msg, const char *const *headers);         // name, value, …, NULL; NULL: none
 int sip_msg_prepend(struct sip_msg *msg, const char *name, const char *value); // Via, Route
 int sip_msg_set_body(struct sip_msg *msg, const char *type, const char *body, size_t length);
 // Serialise with a right Content-Length. Owns: the caller frees. Returns: NULL for want of memory.
@@ -89,6 +103,10 @@ char *sip_msg_build(struct sip_msg *msg, size_t *length);
 // Note where a request came from: received/rport go into its topmost Via (RFC 3261 18.2.1, RFC 3581).
 void sip_msg_set_source(struct sip_msg *msg, const struct kg_addr *source);
 const struct kg_addr *sip_msg_source(const struct sip_msg *msg);
+// Where responses to it go: its source; the port is the source's with rport, else the sent-by's (RFC 3581,
+// 3261 18.2.2).
+struct kg_addr sip_msg_reply_to(const struct sip_msg *msg);
 
 const char *sip_reason_phrase(int status);
 const char *sip_method_text(enum sip_method method);
+enum sip_method sip_method_find(const char *name, size_t length); // SIP_UNKNOWN where it is none of ours

@@ -1,1 +1,313 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// What both sides of an INVITE session share: its life, its forks, BYE. A session's memory goes from the wheel alone,
+// never while a callback runs, so whoever is told something may call anything on it.
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sip_stack.h"
+
+static void on_reap(struct wheel_timer *timer, void *arg)
+{
+	session_free(arg);
+}
+
+struct sip_session *session_create(struct sip_stack *stack, bool uas)
+{
+	struct sip_session *session = calloc(1, sizeof(*session));
+
+	if (!session)
+		return NULL;
+	session->stack = stack;
+	session->uas = uas;
+	session->chosen = -1;
+	for (unsigned i = 0; i < SIP_FORKS; i++) {
+		session->forks[i].session = session;
+		session->forks[i].index = i;
+	}
+	session->next = stack->sessions;
+	session->prev = &stack->sessions;
+	if (session->next)
+		session->next->prev = &session->next;
+	stack->sessions = session;
+	stack->counts.sessions++;
+	return session;
+}
+
+static void headers_free(char **headers)
+{
+	for (unsigned i = 0; headers && headers[i]; i++)
+		free(headers[i]);
+	free(headers);
+}
+
+void session_merge_leave(struct sip_session *session)
+{
+	if (session->merge.key)
+		sip_table_remove(&session->stack->pending, &session->merge);
+	free(session->merge_key);
+	session->merge_key = NULL;
+	session->merge.key = NULL;
+}
+
+static void tx_leave(struct sip_tx *tx)
+{
+	if (tx)
+		sip_tx_detach(tx);
+}
+
+static void session_unlink(struct sip_session *session)
+{
+	struct wheel *wheel = session->stack->options.wheel;
+
+	session->state = SESSION_OVER;
+	wheel_stop(wheel, &session->ring);
+	wheel_stop(wheel, &session->resend);
+	wheel_stop(wheel, &session->reap);
+	tx_leave(session->invite);
+	tx_leave(session->cancel);
+	for (unsigned i = 0; i < SIP_FORKS; i++) {
+		tx_leave(session->forks[i].bye);
+		fork_clear(&session->forks[i]);
+	}
+	session_merge_leave(session);
+	*session->prev = session->next;
+	if (session->next)
+		session->next->prev = session->prev;
+	session->stack->counts.sessions--;
+}
+
+static void session_release(struct sip_session *session)
+{
+	headers_free(session->held_headers);
+	free(session->call_id);
+	free(session->branch);
+	free(session->from);
+	free(session->local_tag);
+	free(session->remote_tag);
+	free(session);
+}
+
+void session_free(struct sip_session *session)
+{
+	session_unlink(session);
+	session->stack->options.ops->freed(session->user, session);
+	session_release(session);
+}
+
+void session_discard(struct sip_session *session)
+{
+	if (session->invite)
+		sip_tx_end(session->invite);
+	session->invite = NULL;
+	session_unlink(session);
+	session_release(session);
+}
+
+void session_settle(struct sip_session *session)
+{
+	if (session->state != SESSION_OVER || session->invite || session->cancel)
+		return;
+	for (unsigned i = 0; i < SIP_FORKS; i++)
+		if (session->forks[i].dialog || session->forks[i].bye)
+			return;
+	wheel_start(session->stack->options.wheel, &session->reap, 0, on_reap, session);
+}
+
+void session_over(struct sip_session *session)
+{
+	session->state = SESSION_OVER;
+	wheel_stop(session->stack->options.wheel, &session->resend);
+	if (session->uas || !session->cancel_wanted)
+		wheel_stop(session->stack->options.wheel, &session->ring);
+	session_merge_leave(session);
+	session_settle(session);
+}
+
+int session_hold_headers(struct sip_session *session, const char *const *headers)
+{
+	unsigned count = 0;
+	char **copy;
+
+	while (headers && headers[count])
+		count++;
+	copy = calloc(count + 1, sizeof(char *));
+	if (!copy)
+		return -ENOMEM;
+	for (unsigned i = 0; i < count; i++) {
+		copy[i] = strdup(headers[i]);
+		if (!copy[i]) {
+			headers_free(copy);
+			return -ENOMEM;
+		}
+	}
+	headers_free(session->held_headers);
+	session->held_headers = copy;
+	return 0;
+}
+
+// --- forks --------------------------------------------------------------------------------------------------------
+
+void fork_clear(struct fork *fork)
+{
+	sip_dialog_destroy(fork->dialog);
+	free(fork->tag);
+	free(fork->ack);
+	*fork = (struct fork){.session = fork->session, .index = fork->index};
+}
+
+struct fork *fork_free_slot(struct sip_session *session)
+{
+	for (unsigned i = 0; i < SIP_FORKS; i++)
+		if (!session->forks[i].tag)
+			return &session->forks[i];
+	return NULL;
+}
+
+// The other early dialogs end with the first final response.
+void fork_dialogs_drop(struct sip_session *session, const struct fork *but)
+{
+	for (unsigned i = 0; i < SIP_FORKS; i++) {
+		struct fork *fork = &session->forks[i];
+
+		if (fork == but || fork->bye)
+			continue;
+		sip_dialog_destroy(fork->dialog);
+		fork->dialog = NULL;
+	}
+}
+
+// --- BYE ----------------------------------------------------------------------------------------------------------
+
+static void bye_finish(struct fork *fork, int status)
+{
+	struct sip_session *session = fork->session;
+	bool tell = session->state == SESSION_ENDING && session->chosen == (int)fork->index;
+
+	sip_dialog_destroy(fork->dialog);
+	fork->dialog = NULL;
+	if (tell) {
+		session_over(session);
+		session->stack->options.ops->bye_done(session->user, session, status);
+	}
+	session_settle(session);
+}
+
+static void bye_response(void *user, struct sip_tx *tx, const struct sip_msg *msg)
+{
+	if (sip_msg_status(msg) >= 200)
+		bye_finish(user, sip_msg_status(msg));
+}
+
+static void bye_failed(void *user, struct sip_tx *tx, int error)
+{
+	bye_finish(user, error == -ETIMEDOUT ? 408 : 503);
+}
+
+static void bye_gone(void *user, struct sip_tx *tx)
+{
+	struct fork *fork = user;
+
+	fork->bye = NULL;
+	session_settle(fork->session);
+}
+
+static const struct sip_tx_ops bye_ops = {bye_response, bye_failed, bye_gone};
+
+int fork_bye(struct fork *fork, const char *const *headers)
+{
+	struct sip_session *session = fork->session;
+	struct sip_stack *stack = session->stack;
+	struct kg_addr next;
+	struct sip_msg *bye;
+	int error = -ENOTCONN;
+
+	if (!fork->dialog || fork->bye)
+		return error;
+	bye = sip_dialog_request(fork->dialog, SIP_BYE, 0, &next);
+	error = bye ? sip_msg_add(bye, "User-Agent", stack->user_agent) : -errno;
+	if (!error)
+		error = sip_msg_add_list(bye, headers);
+	if (!error) {
+		fork->bye = sip_tx_send(stack->txs, bye, &session->local, &next, &bye_ops, fork);
+		error = fork->bye ? 0 : -errno;
+	}
+	sip_msg_unref(bye);
+	if (error) { // no memory: the dialog goes without a word rather than stay for ever
+		sip_dialog_destroy(fork->dialog);
+		fork->dialog = NULL;
+		session_settle(session);
+	}
+	return error;
+}
+
+void session_bye_received(struct sip_session *session, struct fork *fork, const struct sip_msg *msg)
+{
+	bool extra = session->chosen >= 0 && session->chosen != (int)fork->index;
+	bool tell = session->state < SESSION_ENDING && !extra;
+
+	if (fork->bye) // the two crossed: ours is answered by itself
+		return;
+	if (session->uas && session->state == SESSION_CALLING) {
+		uas_stop(session, 487);
+		fork_dialogs_drop(session, NULL);
+	} else if (!session->uas && fork->answered && !fork->ack) {
+		uac_ack(session, fork, NULL); // else the peer would send its 2xx for half a minute
+	}
+	sip_dialog_destroy(fork->dialog);
+	fork->dialog = NULL;
+	if (tell) {
+		session_over(session);
+		session->stack->options.ops->ended(session->user, session, msg);
+	}
+	session_settle(session);
+}
+
+int sip_session_bye(struct sip_session *session, const char *const *extra)
+{
+	struct fork *fork = session->chosen >= 0 ? &session->forks[session->chosen] : NULL;
+	int error;
+
+	if (session->stack->closing)
+		return -ESHUTDOWN;
+	if (!fork || (session->state != SESSION_ANSWERED && session->state != SESSION_CONFIRMED) || session->bye_wanted)
+		return session->state == SESSION_CALLING ? -EINVAL : -EALREADY;
+	if (session->uas && session->state == SESSION_ANSWERED) {
+		error = session_hold_headers(session, extra);
+		session->bye_wanted = !error;
+		return error;
+	}
+	if (session->state == SESSION_ANSWERED)
+		uac_ack(session, fork, NULL);
+	session->state = SESSION_ENDING;
+	error = fork_bye(fork, extra);
+	if (error)
+		session_over(session);
+	return error;
+}
+
+void sip_session_set_user(struct sip_session *session, void *user)
+{
+	session->user = user;
+}
+
+void sip_session_info(const struct sip_session *session, struct sip_session_info *out)
+{
+	const struct fork *fork = session->chosen >= 0 ? &session->forks[session->chosen] : &session->forks[0];
+	const char *fork_tag = fork->tag ? fork->tag : "";
+	bool confirmed = session->chosen >= 0;
+
+	out->call_id = session->call_id ? session->call_id : "";
+	out->local_tag = session->uas ? fork_tag : session->local_tag;
+	out->remote_tag = !session->uas ? fork_tag : session->remote_tag ? session->remote_tag : "";
+	if (session->state == SESSION_OVER)
+		out->dialog = "terminated";
+	else if (confirmed)
+		out->dialog = "confirmed";
+	else
+		out->dialog = fork->dialog ? "early" : "none";
+	out->branch = session->branch ? session->branch : "";
+	out->uas = session->uas;
+	out->peer = session->peer;
+}

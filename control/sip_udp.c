@@ -1,1 +1,277 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// SIP over UDP: one socket a listener, read in batches, ICMP errors taken from the socket's error queue with the bytes
+// that they belong to.
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <linux/errqueue.h>
+
+#include <event2/event.h>
+
+#include "sip_msg.h"
+#include "sip_wire.h"
+
+#define BATCH 8
+#define BATCHES_A_WAKE 8 // then others have their turn
+#define ERRORS_A_WAKE 64
+#define SOCKET_BUFFER (4 << 20)
+
+struct listener {
+	struct udp *udp;
+	struct kg_addr local;
+	int fd;
+	struct event *event;
+};
+
+struct udp {
+	struct sip_wire wire; // first
+	struct sip_wire_events events;
+	struct listener listeners[16];
+	unsigned count;
+	char (*buffers)[SIP_MAX_MESSAGE + 1]; // BATCH of them
+};
+
+static socklen_t sockaddr_write(const struct kg_addr *addr, struct sockaddr_storage *out)
+{
+	memset(out, 0, sizeof(*out));
+	if (addr->family == 4) {
+		struct sockaddr_in *in = (struct sockaddr_in *)out;
+
+		in->sin_family = AF_INET;
+		in->sin_port = htons(addr->port);
+		memcpy(&in->sin_addr, addr->ip, 4);
+		return sizeof(*in);
+	}
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)out;
+
+	in6->sin6_family = AF_INET6;
+	in6->sin6_port = htons(addr->port);
+	memcpy(&in6->sin6_addr, addr->ip, 16);
+	return sizeof(*in6);
+}
+
+static void sockaddr_read(const struct sockaddr_storage *from, struct kg_addr *out)
+{
+	memset(out, 0, sizeof(*out));
+	if (from->ss_family == AF_INET) {
+		const struct sockaddr_in *in = (const struct sockaddr_in *)from;
+
+		out->family = 4;
+		out->port = ntohs(in->sin_port);
+		memcpy(out->ip, &in->sin_addr, 4);
+	} else if (from->ss_family == AF_INET6) {
+		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)from;
+
+		out->family = 6;
+		out->port = ntohs(in6->sin6_port);
+		memcpy(out->ip, &in6->sin6_addr, 16);
+	}
+}
+
+static int error_of(const struct msghdr *header)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c; c = CMSG_NXTHDR((struct msghdr *)header, c))
+		if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) ||
+			(c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR)) {
+			struct sock_extended_err err;
+
+			memcpy(&err, CMSG_DATA(c), sizeof(err));
+			// EMSGSIZE only teaches the kernel a path MTU.
+			return err.ee_errno == EMSGSIZE ? 0 : (int)err.ee_errno;
+		}
+	return 0;
+}
+
+static void errors_drain(struct listener *listener)
+{
+	struct sip_wire_events *events = &listener->udp->events;
+
+	for (unsigned i = 0; i < ERRORS_A_WAKE; i++) {
+		char data[576], control[512];
+		struct iovec iov = {data, sizeof(data)};
+		struct msghdr header = {
+			.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+		ssize_t length = recvmsg(listener->fd, &header, MSG_ERRQUEUE | MSG_DONTWAIT);
+		int error;
+
+		if (length < 0)
+			return;
+		error = error_of(&header);
+		if (error)
+			events->refused(events->arg, data, (size_t)length, -error);
+	}
+}
+
+static int batch_read(struct listener *listener)
+{
+	struct udp *udp = listener->udp;
+	struct sockaddr_storage from[BATCH];
+	struct iovec iov[BATCH];
+	struct mmsghdr headers[BATCH];
+	int count;
+
+	memset(headers, 0, sizeof(headers));
+	for (unsigned i = 0; i < BATCH; i++) {
+		iov[i] = (struct iovec){udp->buffers[i], sizeof(udp->buffers[i])};
+		headers[i].msg_hdr = (struct msghdr){
+			.msg_name = &from[i], .msg_namelen = sizeof(from[i]), .msg_iov = &iov[i], .msg_iovlen = 1};
+	}
+	count = recvmmsg(listener->fd, headers, BATCH, MSG_DONTWAIT, NULL);
+	for (int i = 0; i < count; i++) {
+		struct kg_addr remote;
+
+		sockaddr_read(&from[i], &remote);
+		if (remote.family && remote.port)
+			udp->events.datagram(
+				udp->events.arg, &listener->local, &remote, udp->buffers[i], headers[i].msg_len);
+	}
+	return count < 0 ? -errno : count;
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct listener *listener = arg;
+
+	for (unsigned i = 0; i < BATCHES_A_WAKE; i++) {
+		int count = batch_read(listener);
+
+		if (count < 0) // also EAGAIN: what woke us may have been the error queue
+			errors_drain(listener);
+		if (count < BATCH && (count >= 0 || count == -EAGAIN))
+			break;
+	}
+}
+
+static struct listener *listener_find(struct udp *udp, const struct kg_addr *local)
+{
+	static const uint8_t any[16];
+
+	for (unsigned i = 0; i < udp->count; i++)
+		if (kg_addr_same(&udp->listeners[i].local, local))
+			return &udp->listeners[i];
+	for (unsigned i = 0; i < udp->count; i++)
+		if (udp->listeners[i].local.family == local->family && udp->listeners[i].local.port == local->port &&
+			memcmp(udp->listeners[i].local.ip, any, sizeof(any)) == 0)
+			return &udp->listeners[i];
+	return NULL;
+}
+
+static int udp_send(struct sip_wire *wire, const struct kg_addr *local, const struct kg_addr *remote, const char *data,
+	size_t length)
+{
+	struct udp *udp = (struct udp *)wire;
+	struct listener *listener = listener_find(udp, local);
+	struct sockaddr_storage to;
+	socklen_t to_length = sockaddr_write(remote, &to);
+
+	if (!listener || local->family != remote->family)
+		return -EADDRNOTAVAIL;
+	for (int i = 0; i < 3; i++) {
+		if (sendto(listener->fd, data, length, MSG_DONTWAIT, (struct sockaddr *)&to, to_length) >= 0)
+			return 0;
+		if (errno != ECONNREFUSED && errno != EHOSTUNREACH && errno != ENETUNREACH && errno != EPROTO)
+			break;
+		// This may be the word on an earlier datagram to somebody else, which is told where it belongs.
+		int error = errno;
+
+		errors_drain(listener);
+		errno = error;
+	}
+	return -errno;
+}
+
+static void udp_close(struct sip_wire *wire)
+{
+	struct udp *udp = (struct udp *)wire;
+
+	for (unsigned i = 0; i < udp->count; i++) {
+		if (udp->listeners[i].event)
+			event_free(udp->listeners[i].event);
+		if (udp->listeners[i].fd >= 0)
+			close(udp->listeners[i].fd);
+	}
+	free(udp->buffers);
+	free(udp);
+}
+
+static int listener_open(struct listener *listener, struct event_base *base)
+{
+	bool v6 = listener->local.family == 6;
+	int one = 1, size = SOCKET_BUFFER;
+	struct sockaddr_storage addr;
+	socklen_t length = sockaddr_write(&listener->local, &addr);
+
+	listener->fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (listener->fd < 0)
+		return -errno;
+	if (v6 && setsockopt(listener->fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) != 0)
+		return -errno;
+	if (setsockopt(listener->fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_RECVERR : IP_RECVERR, &one,
+		    sizeof(one)) != 0)
+		return -errno;
+	setsockopt(listener->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)); // as much as the kernel allows
+	setsockopt(listener->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	if (bind(listener->fd, (struct sockaddr *)&addr, length) != 0)
+		return -errno;
+	listener->event = event_new(base, listener->fd, EV_READ | EV_PERSIST, on_readable, listener);
+	return listener->event && event_add(listener->event, NULL) == 0 ? 0 : -ENOMEM;
+}
+
+static void open_explain(int error, const struct kg_addr *local, char *err)
+{
+	char addr[KG_ADDR_STRLEN];
+
+	kg_addr_text(local, addr, sizeof(addr));
+	if (error == -EADDRINUSE)
+		snprintf(err, 256,
+			"udp:%s is taken by another process: stop it (ss -ulnp shows it) or write another "
+			"address in sip.listen",
+			addr);
+	else if (error == -EADDRNOTAVAIL)
+		snprintf(err, 256,
+			"udp:%s is no address of this machine: correct sip.listen, or give it to an "
+			"interface (ip address add)",
+			addr);
+	else if (error == -EACCES)
+		snprintf(err, 256, "udp:%s needs a privilege: start as root or take a port above 1023 in sip.listen",
+			addr);
+	else
+		snprintf(err, 256, "udp:%s cannot be opened: %s", addr, strerror(-error));
+}
+
+int sip_udp_open(struct event_base *base, const struct kg_addr *listen, unsigned count,
+	const struct sip_wire_events *events, struct sip_wire **out, char *err)
+{
+	struct udp *udp = calloc(1, sizeof(*udp));
+	int error = -ENOMEM;
+
+	snprintf(err, 256, "no memory for the SIP sockets");
+	if (!udp)
+		return -ENOMEM;
+	udp->wire = (struct sip_wire){udp_send, udp_close};
+	udp->events = *events;
+	udp->buffers = malloc(BATCH * sizeof(*udp->buffers));
+	if (!udp->buffers)
+		goto fail;
+	for (; udp->count < count && udp->count < sizeof(udp->listeners) / sizeof(*udp->listeners); udp->count++) {
+		struct listener *listener = &udp->listeners[udp->count];
+
+		*listener = (struct listener){.udp = udp, .local = listen[udp->count], .fd = -1};
+		error = listener_open(listener, base);
+		if (error) {
+			open_explain(error, &listener->local, err);
+			udp->count++; // to be closed too
+			goto fail;
+		}
+	}
+	*out = &udp->wire;
+	return 0;
+fail:
+	udp_close(&udp->wire);
+	return error;
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The engine's own state as JSON: nics, lcores, counters, health.
+
+#include <stdio.h>
+
+#include "api_private.h"
+#include "cdr.h"
+#include "ports.h"
+
+#define HEARTBEAT_MAX_US 1000000 // a relay lcore that has not come round for this long is stuck
+
+static json_t *number(uint64_t value)
+{
+	return json_integer((json_int_t)value);
+}
+
+static json_t *nic_json(const struct kg_nic_info *nic)
+{
+	char mac[18];
+	json_t *addresses = json_array();
+
+	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", nic->mac[0], nic->mac[1], nic->mac[2], nic->mac[3],
+		nic->mac[4], nic->mac[5]);
+	for (unsigned i = 0; i < nic->addr_count; i++) {
+		char ip[KG_ADDR_STRLEN];
+
+		json_array_append_new(addresses, json_string(kg_addr_ip(&nic->addrs[i], ip, sizeof(ip))));
+	}
+	return json_pack("{s:s,s:s,s:s,s:s,s:b,s:s,s:i,s:i,s:i,s:i,s:o,s:I,s:{s:I,s:I,s:I,s:I},s:{s:I,s:I,s:I}}",
+		"name", nic->name, "device", nic->device, "driver", nic->driver, "mac", mac, "link_up", nic->link_up,
+		"steering", nic->steering, "mtu", nic->mtu, "rx_ring", nic->rx_ring, "tx_ring", nic->tx_ring, "queues",
+		nic->queues, "addresses", addresses, "live_ports", (json_int_t)nic->live_ports, "rx", "packets",
+		(json_int_t)nic->rx_packets, "bytes", (json_int_t)nic->rx_bytes, "missed", (json_int_t)nic->rx_missed,
+		"errors", (json_int_t)nic->rx_errors, "tx", "packets", (json_int_t)nic->tx_packets, "bytes",
+		(json_int_t)nic->tx_bytes, "errors", (json_int_t)nic->tx_errors);
+}
+
+json_t *api_nics_json(struct api *api)
+{
+	json_t *items = json_array();
+	struct kg_nic_info nic;
+
+	for (unsigned i = 0; kg_media_nic_info(api->options.media, i, &nic) == 0; i++)
+		json_array_append_new(items, nic_json(&nic));
+	return json_pack("{s:o}", "items", items);
+}
+
+json_t *api_lcores_json(struct api *api)
+{
+	json_t *items = json_array();
+	struct kg_lcore_info lcore;
+
+	for (unsigned i = 0; kg_media_lcore_info(api->options.media, i, &lcore) == 0; i++) {
+		json_t *stages = json_array();
+
+		for (unsigned j = 0; j < lcore.stage_count; j++)
+			json_array_append_new(stages,
+				json_pack("{s:s,s:I,s:f}", "name", lcore.stages[j].name, "packets",
+					(json_int_t)lcore.stages[j].packets, "cycles_per_packet",
+					lcore.stages[j].packets
+						? (double)lcore.stages[j].cycles / (double)lcore.stages[j].packets
+						: 0.0));
+		json_array_append_new(items,
+			json_pack("{s:i,s:i,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:o}", "lcore", lcore.lcore,
+				"cpu", lcore.cpu, "role", lcore.role, "idle", lcore.idle, "legs",
+				(json_int_t)lcore.legs, "packets", (json_int_t)lcore.packets, "bursts",
+				(json_int_t)lcore.bursts, "loops", (json_int_t)lcore.loops, "busy_loops",
+				(json_int_t)lcore.busy_loops, "sleeps", (json_int_t)lcore.sleeps, "commands",
+				(json_int_t)lcore.commands, "heartbeat_age_us", (json_int_t)lcore.heartbeat_age_us,
+				"busy_share", lcore.busy_share, "stages", stages));
+	}
+	return json_pack("{s:o}", "items", items);
+}
+
+static void add_sip_drop(const char *reason, uint64_t count, void *arg)
+{
+	if (count)
+		json_object_set_new(arg, reason, number(count));
+}
+
+json_t *api_stats_json(struct api *api)
+{
+	struct kg_media_totals media;
+	struct calls_counts calls;
+	struct sip_counts sip;
+	json_t *drops = json_object(), *counters = json_object(), *malformed = json_object();
+
+	kg_media_totals(api->options.media, &media);
+	calls_counts(api->options.calls, &calls);
+	sip_stack_counts(api->options.stack, &sip);
+	for (unsigned i = 0; i < KG_DROP_COUNT; i++)
+		if (media.drops[i])
+			json_object_set_new(drops, kg_drop_info[i].id, number(media.drops[i]));
+	for (unsigned i = 0; i < KG_CNT_COUNT; i++)
+		json_object_set_new(counters, kg_counter_info[i].id, number(media.counters[i]));
+	sip_stack_drops(api->options.stack, add_sip_drop, malformed);
+	return json_pack(
+		"{s:{s:I,s:I,s:I,s:I,s:I},s:{s:I,s:I,s:I,s:I,s:I,s:I,s:o},s:{s:I,s:I,s:I,s:o,s:o},s:{s:I,s:I}}",
+		"calls", "live", (json_int_t)calls.calls, "total", (json_int_t)calls.total, "answered",
+		(json_int_t)calls.answered, "failed", (json_int_t)calls.failed, "strangers",
+		(json_int_t)calls.strangers, "sip", "dialogs", (json_int_t)sip.dialogs, "transactions",
+		(json_int_t)(sip.ict + sip.ist + sip.nict + sip.nist), "retransmits_in", (json_int_t)sip.retransmits_in,
+		"retransmits_out", (json_int_t)sip.retransmits_out, "timeouts", (json_int_t)sip.timeouts, "extra_2xx",
+		(json_int_t)sip.extra_2xx, "drops", malformed, "media", "legs", (json_int_t)media.legs, "ports_in_use",
+		(json_int_t)ports_in_use(api->options.ports), "mbufs_in_use", (json_int_t)media.mbufs_in_use, "drops",
+		drops, "counters", counters, "cdr", "written", (json_int_t)cdr_written(api->options.cdr), "lost",
+		(json_int_t)cdr_lost(api->options.cdr));
+}
+
+// Well: every relay lcore comes round and every nic has its link. An answer at all says that the control loop turns.
+json_t *api_health_json(struct api *api, bool *well)
+{
+	json_t *checks = json_array();
+	struct kg_lcore_info lcore;
+	struct kg_nic_info nic;
+
+	*well = true;
+	for (unsigned i = 0; kg_media_lcore_info(api->options.media, i, &lcore) == 0; i++) {
+		bool beats = lcore.heartbeat_age_us < HEARTBEAT_MAX_US;
+
+		*well = *well && beats;
+		json_array_append_new(
+			checks, json_pack("{s:s,s:i,s:b,s:I}", "what", "lcore", "lcore", lcore.lcore, "ok", beats,
+					"heartbeat_age_us", (json_int_t)lcore.heartbeat_age_us));
+	}
+	for (unsigned i = 0; kg_media_nic_info(api->options.media, i, &nic) == 0; i++) {
+		*well = *well && nic.link_up;
+		json_array_append_new(
+			checks, json_pack("{s:s,s:s,s:b}", "what", "nic", "nic", nic.name, "ok", nic.link_up));
+	}
+	return json_pack("{s:s,s:o}", "status", *well ? "ok" : "failing", "checks", checks);
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What calls*.c share. An anchor is one call as the engine holds it: the pure machine (call.h), its parties with their
+// SIP sessions and media legs, and what must be kept for hops that are tried later and for the CDR. Nothing in it
+// points into the configuration, so that a reload leaves it alone. All: Thread: control.
+#pragma once
+
+#include "call.h"
+#include "calls.h"
+#include "cdr.h"
+#include "events.h"
+#include "log.h"
+#include "netlink.h"
+#include "offer.h"
+#include "ports.h"
+#include "router.h"
+#include "sip_session.h"
+#include "wheel.h"
+
+#define CALLS_ID 40
+#define CALLS_LEG_ID (CALLS_ID + 4)
+#define CALLS_HISTORY 1000
+#define CALLS_LEG_BUCKETS 4096 // power of two
+#define CALLS_HEADERS 32       // that pass from one side to the other
+
+struct anchor;
+
+struct leg {
+	bool live; // made, and KG_EVENT_RETIRED has not come
+	bool was;  // made once: it has figures for the CDR
+	bool retiring;
+	bool dirty; // a change that waits for room in the command ring
+	kg_leg_id id;
+	struct kg_leg_config config;
+	int ifindex;
+	struct netlink_watch *watch;
+	struct kg_addr watched;
+	struct kg_leg_stats final; // once retired
+	struct wheel_timer silence;
+	struct party *bucket_next;
+};
+
+struct party {
+	struct anchor *anchor;
+	enum call_side side;
+	unsigned hop; // of a callee
+	char id[CALLS_LEG_ID];
+	char *from, *to;             // as the INVITE of this party's session has them
+	struct sip_session *session; // NULL: none, or freed
+	char sip_call_id[256], local_tag[128], remote_tag[128], branch[128];
+	const char *dialog;          // "none", "early", "confirmed", "terminated"
+	struct kg_addr peer;         // where its signalling comes from or goes to
+	struct sdp *sdps[SIP_FORKS]; // what each fork said last and was usable
+	struct sdp *sdp;             // the one of them that counts; NULL: none yet
+	bool mux_said;               // our SDP to it says rtcp-mux
+	struct leg leg;
+};
+
+struct hop {
+	struct router_hop route;
+	char trunk[CONFIG_NAME], nic[CONFIG_NAME];
+	uint32_t ring_timeout_ms;
+};
+
+// What the event in hand brought, for the actions that follow from it.
+struct evidence {
+	const struct sip_msg *msg;
+	struct sdp *sdp; // usable, kept in its party
+	unsigned fork;
+	char *text; // the SDP for the other party, made and so known to be possible; freed by who made the evidence
+};
+
+struct headers { // name, value, name, value, ..., NULL
+	const char *list[2 * CALLS_HEADERS + 1];
+	unsigned count;
+	char own[192]; // room for one value that we wrote
+};
+
+struct anchor {
+	struct anchor *next, **prev;
+	struct calls *calls;
+	char id[CALLS_ID];
+	struct call call;
+	uint64_t created_us; // CLOCK_REALTIME
+	char trunk[CONFIG_NAME], nic[CONFIG_NAME];
+	struct party *caller, *callees[CALL_HOPS];
+	struct hop *hops;
+	unsigned max_forwards;
+	char **kept; // headers of the INVITE that pass: name, value, ..., NULL
+	struct fork_text {
+		char *text;
+		uint32_t version;
+	} told[CALL_FORKS];       // SDP that the caller has from each of its early dialogs
+	struct wheel_timer retry; // of dirty legs
+	unsigned depth;           // events in hand
+	bool finished;            // the CDR is written; only sessions may be left
+};
+
+struct calls {
+	struct calls_options options;
+	struct sip_stack *stack;
+	struct anchor *anchors;
+	struct party *by_leg[CALLS_LEG_BUCKETS];
+	uint64_t live; // anchors that are not finished
+	bool stopping;
+	struct calls_counts counts; // the totals
+	struct ended {
+		char id[CALLS_ID];
+		json_t *json;
+	} history[CALLS_HISTORY];
+	unsigned history_next;
+};
+
+static inline uint64_t calls_now_ms(const struct calls *calls)
+{
+	return wheel_now_ms(calls->options.wheel);
+}
+
+// calls.c
+struct party *party_create(struct anchor *anchor, enum call_side side, unsigned hop, const char *from, const char *to);
+struct anchor *anchor_create(struct calls *calls, const struct config_trunk *trunk, const struct sip_msg *msg);
+void anchor_feed(struct anchor *anchor, struct call_event *event, struct evidence *evidence);
+void anchor_check(struct anchor *anchor);                          // write the CDR and free, where that is due
+struct party *anchor_callee(struct anchor *anchor);                // of the hop that is or was called last; NULL: none
+struct party *anchor_party(struct anchor *anchor, unsigned index); // 0 the caller; NULL past the last
+void anchor_log(enum kg_log_level level, const struct party *party, const char *method, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+// calls_action.c
+void action_execute(struct anchor *anchor, const struct call_action *action, struct evidence *evidence);
+
+// calls_sip.c
+void party_remember(struct party *party);
+
+// calls_media.c
+// Find nic and local address for a party whose media (or signalling) is at `target`, take a port pair and make its leg.
+// Returns: CALL_SDP_GOOD, or _UNREACHABLE, _NO_ROOM, _NO_MEDIA with a sentence in why.
+enum call_sdp leg_open(struct party *party, const char *nic, const struct kg_addr *target, char why[CALL_MESSAGE]);
+// Can the leg reach this media address? Returns: CALL_SDP_GOOD or _UNREACHABLE.
+enum call_sdp leg_reaches(const struct party *party, const struct sdp *sdp, char why[CALL_MESSAGE]);
+void leg_update(struct party *party, struct party *peer); // as both SDPs say now
+void leg_retire(struct party *party);
+void leg_forget(struct party *party); // at the very end: watch, timer, table
+void legs_retry(struct wheel_timer *timer, void *arg);
+void leg_event(struct calls *calls, const struct kg_media_event *event);
+struct offer_local leg_local(const struct party *party, bool mux, uint32_t version);
+
+// calls_header.c
+char *header_without_tag(const char *value);    // From or To as name-addr; NULL: no memory
+char **headers_keep(const struct sip_msg *msg); // what passes of an INVITE; NULL: no memory
+void headers_free(char **kept);
+void headers_pass(struct headers *out, const struct sip_msg *msg); // what passes of a response; msg may be NULL
+void headers_add(struct headers *out, const char *name, const char *value);
+// Reason of the message that ended the call, else our own (RFC 3326).
+void headers_reason(struct headers *out, const struct sip_msg *msg, const struct call_cause *cause);
+
+// calls_json.c
+json_t *anchor_json(struct anchor *anchor);
+json_t *anchor_cdr(struct anchor *anchor);
+json_t *anchor_cause_json(const struct anchor *anchor);

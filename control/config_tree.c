@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A configuration once it is read: asked, compared, freed.
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+
+void config_destroy(struct config *config)
+{
+	if (!config)
+		return;
+	for (size_t i = 0; i < config->nic_count; i++)
+		free(config->nics[i].addresses);
+	for (size_t i = 0; i < config->trunk_count; i++) {
+		free(config->trunks[i].target_uri);
+		free(config->trunks[i].from);
+	}
+	for (size_t i = 0; i < config->route_count; i++) {
+		struct config_route *route = &config->routes[i];
+
+		if (route->has_to)
+			regfree(&route->to);
+		if (route->has_from)
+			regfree(&route->from);
+		free(route->source);
+		free(route->targets);
+	}
+	free(config->nics);
+	free(config->trunks);
+	free(config->routes);
+	free(config->listens);
+	free(config->cdr_file);
+	free(config->api_socket);
+	free(config->file);
+	free(config);
+}
+
+bool config_net_has(const struct config_net *net, const struct kg_addr *addr)
+{
+	unsigned whole = net->prefix / 8, rest = net->prefix % 8;
+
+	if (net->addr.family != addr->family || memcmp(net->addr.ip, addr->ip, whole) != 0)
+		return false;
+	return rest == 0 || (net->addr.ip[whole] ^ addr->ip[whole]) >> (8 - rest) == 0;
+}
+
+static bool nics_same(const struct config *a, const struct config *b)
+{
+	if (a->nic_count != b->nic_count)
+		return false;
+	for (size_t i = 0; i < a->nic_count; i++) {
+		const struct config_nic *x = &a->nics[i], *y = &b->nics[i];
+
+		if (strcmp(x->name, y->name) || strcmp(x->device, y->device) || x->address_count != y->address_count)
+			return false;
+		for (size_t j = 0; j < x->address_count; j++)
+			if (!kg_addr_same(&x->addresses[j].addr, &y->addresses[j].addr))
+				return false;
+	}
+	return true;
+}
+
+static bool listens_same(const struct config *a, const struct config *b)
+{
+	if (a->listen_count != b->listen_count)
+		return false;
+	for (size_t i = 0; i < a->listen_count; i++)
+		if (!kg_addr_same(&a->listens[i].addr, &b->listens[i].addr))
+			return false;
+	return true;
+}
+
+unsigned config_frozen(const struct config *now, const struct config *next, config_report_fn report, void *arg)
+{
+	const struct {
+		const char *key;
+		bool same;
+	} keys[] = {
+		{"nics", nics_same(now, next)},
+		{"lcores", now->relay_cpu == next->relay_cpu && now->spin == next->spin},
+		{"media.ports", now->port_first == next->port_first && now->port_last == next->port_last},
+		{"media.max_calls", now->max_calls == next->max_calls},
+		{"sip.listen", listens_same(now, next)},
+		{"cdr.file", strcmp(now->cdr_file, next->cdr_file) == 0},
+		{"api", kg_addr_same(&now->api_listen, &next->api_listen) &&
+				strcmp(now->api_socket, next->api_socket) == 0},
+	};
+	unsigned count = 0;
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+		char line[512];
+
+		if (keys[i].same)
+			continue;
+		snprintf(line, sizeof(line), "%s: %s: a running engine cannot change it: restart kedged to apply it",
+			next->file, keys[i].key);
+		report(line, arg);
+		count++;
+	}
+	return count;
+}

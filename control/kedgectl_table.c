@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+#include <stdio.h>
+#include <string.h>
+
+#include "kedgectl.h"
+
+// --- reading --------------------------------------------------------------------------------------------------------
+
+static const char *text(const json_t *object, const char *key)
+{
+	const char *value = json_string_value(json_object_get(object, key));
+
+	return value && *value ? value : "-";
+}
+
+static long long number(const json_t *object, const char *key)
+{
+	return (long long)json_integer_value(json_object_get(object, key));
+}
+
+static double real(const json_t *object, const char *key)
+{
+	return json_number_value(json_object_get(object, key));
+}
+
+static const json_t *items(const json_t *answer)
+{
+	return json_object_get(answer, "items");
+}
+
+// A user's part of "<sip:1001@192.0.2.1>", for narrow columns.
+static const char *party(const json_t *leg, const char *key, char *out, size_t size)
+{
+	const char *value = text(leg, key), *at = strstr(value, "sip:");
+
+	snprintf(out, size, "%s", at ? at + 4 : value);
+	out[strcspn(out, "@>;")] = '\0';
+	return out;
+}
+
+static const char *bytes(long long n, char *out, size_t size)
+{
+	if (n >= 10000000)
+		snprintf(out, size, "%.1f MB", (double)n / 1e6);
+	else if (n >= 10000)
+		snprintf(out, size, "%.1f kB", (double)n / 1e3);
+	else
+		snprintf(out, size, "%lld B", n);
+	return out;
+}
+
+// "2026-11-23T01:02:03.456789Z" -> "01:02:03"
+static const char *clock_time(const json_t *object, const char *key, char *out, size_t size)
+{
+	const char *value = text(object, key);
+
+	snprintf(out, size, "%.8s", strlen(value) >= 19 ? value + 11 : value);
+	return out;
+}
+
+// --- calls ----------------------------------------------------------------------------------------------------------
+
+void table_calls(const json_t *answer)
+{
+	size_t index;
+	json_t *call;
+
+	if (!json_array_size(items(answer))) {
+		printf("no calls\n");
+		return;
+	}
+	printf("%-18s %-12s %-8s %-14s %-14s %-8s %9s %9s\n", "ID", "STATE", "SINCE", "FROM", "TO", "CODEC",
+		"CALLER RX", "CALLEE RX");
+	json_array_foreach(items(answer), index, call)
+	{
+		const json_t *legs = json_object_get(call, "legs"), *caller = json_array_get(legs, 0);
+		const json_t *callee = json_array_get(legs, json_array_size(legs) - 1);
+		char from[32], to[32], since[16];
+
+		printf("%-18s %-12s %-8s %-14.14s %-14.14s %-8s %9lld %9lld\n", text(call, "id"), text(call, "state"),
+			clock_time(call, "created", since, sizeof(since)), party(caller, "from", from, sizeof(from)),
+			party(caller, "to", to, sizeof(to)), text(caller, "codec"),
+			number(json_object_get(caller, "rx"), "packets"),
+			json_array_size(legs) > 1 ? number(json_object_get(callee, "rx"), "packets") : 0);
+	}
+}
+
+static void print_direction(const char *name, const json_t *side)
+{
+	char size[32];
+
+	printf("    %-3s %8lld packets  %10s  %6lld RTCP", name, number(side, "packets"),
+		bytes(number(side, "bytes"), size, sizeof(size)), number(side, "rtcp_packets"));
+	if (json_object_get(side, "lost"))
+		printf("   lost %lld  duplicate %lld  reordered %lld  jitter %.2f ms", number(side, "lost"),
+			number(side, "duplicate"), number(side, "reordered"), (double)number(side, "jitter_us") / 1000);
+	printf("\n");
+}
+
+static void print_leg(const json_t *leg)
+{
+	const json_t *rx = json_object_get(leg, "rx");
+	const char *reason;
+	json_t *count;
+
+	printf("  %s  %s  on %s\n", text(leg, "role"), text(leg, "id"), text(leg, "nic"));
+	printf("    from %s  to %s\n", text(leg, "from"), text(leg, "to"));
+	printf("    dialog %s  Call-ID %s\n", text(leg, "dialog"), text(leg, "sip_call_id"));
+	printf("    media %s <-> %s  codec %s  dtmf %s  srtp %s\n", text(leg, "local"), text(leg, "remote"),
+		text(leg, "codec"), text(leg, "dtmf"), text(leg, "srtp"));
+	print_direction("rx", rx);
+	print_direction("tx", json_object_get(leg, "tx"));
+	json_object_foreach(json_object_get(rx, "drops"), reason, count)
+		printf("    drop %-20s %lld\n", reason, (long long)json_integer_value(count));
+}
+
+void table_call(const json_t *answer)
+{
+	const json_t *cause = json_object_get(answer, "cause");
+	size_t index;
+	json_t *leg;
+
+	printf("call %s  %s  (%s)\n", text(answer, "id"), text(answer, "state"), text(answer, "business"));
+	printf("  created %s  answered %s  ended %s\n", text(answer, "created"), text(answer, "answered"),
+		text(answer, "ended"));
+	if (json_is_object(cause))
+		printf("  cause %s (%s layer, %lld): %s\n", text(cause, "reason"), text(cause, "layer"),
+			number(cause, "code"), text(cause, "message"));
+	json_array_foreach(json_object_get(answer, "legs"), index, leg) print_leg(leg);
+}
+
+void table_hangup(const json_t *answer)
+{
+	printf("call %s is being ended\n", text(answer, "id"));
+}
+
+void table_legs(const json_t *answer)
+{
+	size_t index;
+	json_t *leg;
+
+	if (!json_array_size(items(answer))) {
+		printf("no legs\n");
+		return;
+	}
+	printf("%-20s %-7s %-6s %-21s %-21s %8s %6s\n", "ID", "ROLE", "NIC", "LOCAL", "REMOTE", "RX", "LOST");
+	json_array_foreach(items(answer), index, leg)
+	{
+		const json_t *rx = json_object_get(leg, "rx");
+
+		printf("%-20s %-7s %-6s %-21s %-21s %8lld %6lld\n", text(leg, "id"), text(leg, "role"),
+			text(leg, "nic"), text(leg, "local"), text(leg, "remote"), number(rx, "packets"),
+			number(rx, "lost"));
+	}
+}
+
+void table_leg(const json_t *answer)
+{
+	printf("leg of call %s\n", text(answer, "call"));
+	print_leg(answer);
+}
+
+// --- the engine -----------------------------------------------------------------------------------------------------
+
+void table_nics(const json_t *answer)
+{
+	size_t index, i;
+	json_t *nic, *address;
+
+	json_array_foreach(items(answer), index, nic)
+	{
+		const json_t *rx = json_object_get(nic, "rx"), *tx = json_object_get(nic, "tx");
+
+		printf("nic %s  %s  %s  link %s  mac %s  mtu %lld\n", text(nic, "name"), text(nic, "device"),
+			text(nic, "driver"), json_is_true(json_object_get(nic, "link_up")) ? "up" : "down",
+			text(nic, "mac"), number(nic, "mtu"));
+		printf("  addresses");
+		json_array_foreach(json_object_get(nic, "addresses"), i, address)
+			printf(" %s", json_string_value(address));
+		printf("\n  queues %lld  rings %lld/%lld  steering %s  live ports %lld\n", number(nic, "queues"),
+			number(nic, "rx_ring"), number(nic, "tx_ring"), text(nic, "steering"),
+			number(nic, "live_ports"));
+		printf("  rx %lld packets, %lld missed, %lld errors;  tx %lld packets, %lld errors\n",
+			number(rx, "packets"), number(rx, "missed"), number(rx, "errors"), number(tx, "packets"),
+			number(tx, "errors"));
+	}
+}
+
+void table_lcores(const json_t *answer)
+{
+	size_t index, i;
+	json_t *lcore, *stage;
+
+	json_array_foreach(items(answer), index, lcore)
+	{
+		long long bursts = number(lcore, "bursts"), packets = number(lcore, "packets");
+
+		printf("lcore %lld  cpu %lld  %s  %s  legs %lld  busy %.1f %%  heartbeat %.1f ms ago\n",
+			number(lcore, "lcore"), number(lcore, "cpu"), text(lcore, "role"), text(lcore, "idle"),
+			number(lcore, "legs"), 100 * real(lcore, "busy_share"),
+			(double)number(lcore, "heartbeat_age_us") / 1000);
+		printf("  packets %lld in %lld bursts (%.1f each)  loops %lld  sleeps %lld  commands %lld\n", packets,
+			bursts, bursts ? (double)packets / (double)bursts : 0, number(lcore, "loops"),
+			number(lcore, "sleeps"), number(lcore, "commands"));
+		printf("  %-10s %12s %14s\n", "STAGE", "PACKETS", "CYCLES/PACKET");
+		json_array_foreach(json_object_get(lcore, "stages"), i, stage) printf("  %-10s %12lld %14.0f\n",
+			text(stage, "name"), number(stage, "packets"), real(stage, "cycles_per_packet"));
+	}
+}
+
+static void print_group(const char *title, const json_t *group)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach((json_t *)group, key, value)
+	{
+		if (json_is_integer(value))
+			printf("%-10s %-22s %14lld\n", title, key, (long long)json_integer_value(value));
+		else
+			print_group(key, value);
+	}
+}
+
+void table_stats(const json_t *answer)
+{
+	print_group("", answer);
+}
+
+void table_reload(const json_t *answer)
+{
+	printf("%s", text(answer, "report"));
+}

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What a request meets that belongs to no transaction: the checks of RFC 3261 8.2 outside dialogs, of 12.2.2 inside.
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sip_stack.h"
+
+static const char *const allow[] = {"Allow", SIP_ALLOW, NULL};
+static const char *const options_answer[] = {"Allow", SIP_ALLOW, "Accept", "application/sdp", NULL};
+static const char *const accept_sdp[] = {"Accept", "application/sdp", NULL};
+
+// A stranger is refused without a transaction, so that a flood of them costs no memory.
+static void refuse_stranger(struct sip_stack *stack, struct sip_msg *msg, const struct kg_addr *local)
+{
+	char addr[KG_ADDR_STRLEN];
+	struct sip_msg *response = sip_msg_response(msg, 403, NULL, "stranger");
+
+	stack->counts.refused_sources++;
+	stack_log(stack, KG_LOG_WARN, msg, "refused: %s is nobody's address",
+		kg_addr_text(sip_msg_source(msg), addr, sizeof(addr)));
+	if (response)
+		sip_txs_reply(stack->txs, msg, response, local);
+	sip_msg_unref(response);
+}
+
+// Require names extensions: none of them is ours. An ACK or CANCEL cannot be refused so (RFC 3261 8.2.2.3), and a BYE
+// had better end the call.
+static bool refuse_extension(struct sip_stack *stack, struct sip_msg *msg, const struct kg_addr *local)
+{
+	const char *require = sip_msg_header(msg, "Require", 0);
+	const char *headers[] = {"Unsupported", require, NULL};
+
+	if (!require || !*require || sip_msg_method(msg) == SIP_BYE)
+		return false;
+	stack_answer(stack, msg, local, 420, headers);
+	return true;
+}
+
+// RFC 3261 8.2.2.2: the same request by another way. Not asked of trunks: their parallel forks and serial hunts are
+// meant.
+static bool is_merged(struct sip_stack *stack, const struct sip_msg *msg)
+{
+	char *key = uas_merge_key(msg);
+	struct sip_table_item *item = key ? sip_table_find(&stack->pending, key) : NULL;
+	bool merged = false;
+
+	for (; item && !merged; item = sip_table_find_next(item)) {
+		const struct sip_session *session =
+			(const struct sip_session *)((const char *)item - offsetof(struct sip_session, merge));
+		const struct sip_msg *first = session->invite ? sip_tx_request(session->invite) : NULL;
+
+		merged = first && sip_msg_cseq(first) == sip_msg_cseq(msg) &&
+			 strcmp(sip_msg_request_uri(first), sip_msg_request_uri(msg)) == 0;
+	}
+	free(key);
+	return merged;
+}
+
+static void invite_outside(struct sip_stack *stack, struct sip_msg *msg, const struct kg_addr *local, bool known)
+{
+	const char *hops = sip_msg_header(msg, "Max-Forwards", 0);
+	const char *type = sip_msg_content_type(msg);
+
+	if (hops && strtoul(hops, NULL, 10) == 0)
+		stack_answer(stack, msg, local, 483, NULL);
+	else if (refuse_extension(stack, msg, local))
+		return;
+	else if (sip_msg_body(msg, NULL) && (!type || strcmp(type, "application/sdp") != 0))
+		stack_answer(stack, msg, local, 415, accept_sdp);
+	else if (!known && is_merged(stack, msg))
+		stack_answer(stack, msg, local, 482, NULL);
+	else
+		uas_invite(stack, msg, local);
+}
+
+static void request_outside(struct sip_stack *stack, struct sip_msg *msg, const struct kg_addr *local)
+{
+	bool known = stack->options.ops->known_source(stack->options.arg, sip_msg_source(msg));
+	bool has_tag = sip_msg_to_tag(msg) != NULL;
+	enum sip_method method = sip_msg_method(msg);
+	struct sip_uri uri;
+
+	// An INVITE of a stranger is the call layer's to refuse: it may be an endpoint that will authenticate.
+	if (!known && (method != SIP_INVITE || has_tag))
+		refuse_stranger(stack, msg, local);
+	else if (method == SIP_UNKNOWN)
+		stack_answer(stack, msg, local, 501, allow);
+	else if (has_tag || method == SIP_BYE)
+		stack_answer(stack, msg, local, 481, NULL);
+	else if (method != SIP_INVITE && method != SIP_OPTIONS)
+		stack_answer(stack, msg, local, 405, allow);
+	else if (sip_uri_parse(sip_msg_request_uri(msg), &uri) == -EPROTONOSUPPORT)
+		stack_answer(stack, msg, local, 416, NULL);
+	else if (method == SIP_INVITE)
+		invite_outside(stack, msg, local, known);
+	else if (!refuse_extension(stack, msg, local))
+		stack_answer(stack, msg, local, 200, options_answer);
+}
+
+static void request_inside(
+	struct sip_stack *stack, struct sip_dialog *dialog, struct sip_msg *msg, const struct kg_addr *local)
+{
+	struct fork *fork = dialog->owner;
+	enum sip_method method = sip_msg_method(msg);
+
+	if (!sip_dialog_accept_cseq(dialog, msg)) {
+		stack_log(stack, KG_LOG_WARN, msg, "CSeq %u is lower than one before", sip_msg_cseq(msg));
+		stack_answer(stack, msg, local, 500, NULL);
+	} else if (method == SIP_UNKNOWN) {
+		stack_answer(stack, msg, local, 501, allow);
+	} else if (refuse_extension(stack, msg, local)) {
+		return;
+	} else if (method == SIP_BYE && !dialog->confirmed && !fork->session->uas) {
+		// RFC 3261 15: who is called has no right to end an early dialog so.
+		stack_answer(stack, msg, local, 481, NULL);
+	} else if (method == SIP_BYE) {
+		stack_answer(stack, msg, local, 200, NULL);
+		session_bye_received(fork->session, fork, msg);
+	} else if (method == SIP_OPTIONS) {
+		stack_answer(stack, msg, local, 200, options_answer);
+	} else if (method == SIP_INVITE) {
+		stack_answer(stack, msg, local, 488, NULL); // the session stays as it was negotiated
+	} else {
+		stack_answer(stack, msg, local, 405, allow);
+	}
+}
+
+void core_request(void *arg, struct sip_msg *msg, const struct kg_addr *local)
+{
+	struct sip_stack *stack = arg;
+	struct sip_dialog *dialog;
+
+	if (sip_msg_method(msg) == SIP_CANCEL) {
+		if (uas_cancel(stack, msg, local))
+			return;
+		if (stack->options.ops->known_source(stack->options.arg, sip_msg_source(msg)))
+			stack_answer(stack, msg, local, 481, NULL);
+		else
+			refuse_stranger(stack, msg, local);
+		return;
+	}
+	dialog = sip_dialog_find(&stack->dialogs, msg);
+	if (dialog)
+		request_inside(stack, dialog, msg, local);
+	else
+		request_outside(stack, msg, local);
+}
+
+void core_ack(void *arg, const struct sip_msg *msg)
+{
+	struct sip_stack *stack = arg;
+	struct sip_dialog *dialog = sip_dialog_find(&stack->dialogs, msg);
+	struct fork *fork = dialog ? dialog->owner : NULL;
+
+	if (!fork || !fork->session->uas) {
+		stack_drop(stack, "stray_ack");
+		stack_log(stack, KG_LOG_DEBUG, msg, "this ACK belongs to nothing");
+		return;
+	}
+	uas_ack(fork->session, fork, msg);
+}

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// For tests: a stack on a wire that remembers what it was given, with a clock that stands until it is moved, and a call
+// layer that writes down in words what it is told.
+#pragma once
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include "sip_stack.h"
+
+#define FAKE_SENT 256
+
+static struct fake {
+	struct sip_wire wire; // first
+	struct wheel *wheel;
+	struct sip_stack *stack;
+	struct kg_addr local, peer;
+	bool stranger;  // the peer is no known source
+	int send_error; // what the wire says
+	struct {
+		uint64_t ms;
+		struct kg_addr to;
+		struct sip_msg *msg;
+		size_t length;
+		char *data;
+	} sent[FAKE_SENT];
+	unsigned sent_count;
+	char told[2048]; // "invite answered:0 …"
+	struct sip_session *session;                                             // the last one
+	void (*react)(struct sip_session *session, const char *word, void *arg); // inside a callback
+	unsigned freed, traced, closed;
+} fake;
+
+static inline void fake_tell(struct sip_session *session, const char *word, int number)
+{
+	size_t length = strlen(fake.told);
+
+	if (number >= 0)
+		snprintf(fake.told + length, sizeof(fake.told) - length, "%s%s:%d", length ? " " : "", word, number);
+	else
+		snprintf(fake.told + length, sizeof(fake.told) - length, "%s%s", length ? " " : "", word);
+	if (fake.react)
+		fake.react(session, word, NULL);
+}
+
+static inline void fake_invite(
+	void *arg, struct sip_session *session, const struct sip_msg *msg, const struct kg_addr *source)
+{
+	fake.session = session;
+	sip_session_set_user(session, &fake);
+	fake_tell(session, "invite", -1);
+}
+
+static inline void fake_provisional(void *user, struct sip_session *session, unsigned fork, const struct sip_msg *msg)
+{
+	fake_tell(session, "provisional", (int)fork);
+}
+
+static inline void fake_answered(void *user, struct sip_session *session, unsigned fork, const struct sip_msg *msg)
+{
+	fake_tell(session, "answered", (int)fork);
+}
+
+static inline void fake_failed(void *user, struct sip_session *session, const struct sip_msg *msg)
+{
+	fake_tell(session, "failed", sip_msg_status(msg));
+}
+
+static inline void fake_acked(void *user, struct sip_session *session, const struct sip_msg *msg)
+{
+	fake_tell(session, "acked", -1);
+}
+
+static inline void fake_cancelled(void *user, struct sip_session *session, const struct sip_msg *msg)
+{
+	fake_tell(session, "cancelled", -1);
+}
+
+static inline void fake_ended(void *user, struct sip_session *session, const struct sip_msg *msg)
+{
+	fake_tell(session, "ended", -1);
+}
+
+static inline void fake_timed_out(void *user, struct sip_session *session, enum sip_timeout what)
+{
+	fake_tell(session, "timed_out", (int)what);
+}
+
+static inline void fake_bye_done(void *user, struct sip_session *session, int status)
+{
+	fake_tell(session, "bye_done", status);
+}
+
+static inline void fake_freed(void *user, struct sip_session *session)
+{
+	fake.freed++;
+	fake_tell(session, "freed", -1);
+	if (fake.session == session)
+		fake.session = NULL;
+}
+
+static inline bool fake_known_source(void *arg, const struct kg_addr *source)
+{
+	return !fake.stranger;
+}
+
+static const struct sip_session_ops fake_ops = {fake_invite, fake_provisional, fake_answered, fake_failed, fake_acked,
+	fake_cancelled, fake_ended, fake_timed_out, fake_bye_done, fake_freed, fake_known_source};
+
+static inline int fake_send(struct sip_wire *wire, const struct kg_addr *local, const struct kg_addr *remote,
+	const char *data, size_t length)
+{
+	const char *why;
+
+	if (fake.sent_count == FAKE_SENT)
+		return 0;
+	fake.sent[fake.sent_count].ms = wheel_now_ms(fake.wheel);
+	fake.sent[fake.sent_count].to = *remote;
+	fake.sent[fake.sent_count].length = length;
+	fake.sent[fake.sent_count].data = strndup(data, length);
+	// What we send must be a message by our own measure; but the refusal of a malformed one echoes what is wrong with it.
+	if (sip_msg_parse(data, length, &fake.sent[fake.sent_count].msg, &why) != 0) {
+		if (strncmp(data, "SIP/2.0 400 ", 12) == 0 || strncmp(data, "SIP/2.0 505 ", 12) == 0) {
+			free(fake.sent[fake.sent_count].data);
+			return fake.send_error;
+		}
+		fprintf(stderr, "a bad message was sent (%s):\n%.*s\n", why, (int)length, data);
+		abort();
+	}
+	fake.sent_count++;
+	return fake.send_error;
+}
+
+static inline void fake_wire_close(struct sip_wire *wire)
+{
+	fake.closed++;
+}
+
+static inline int fake_source_for(void *arg, const struct kg_addr *target, struct kg_addr *source)
+{
+	*source = fake.local;
+	return target->family == 4 ? 0 : -ENETUNREACH;
+}
+
+static inline void fake_trace(void *arg, bool sent, const struct kg_addr *local, const struct kg_addr *remote,
+	const struct sip_msg *msg, const char *data, size_t length)
+{
+	fake.traced++;
+}
+
+static inline void fake_open(void)
+{
+	struct sip_stack_options options = {.ops = &fake_ops,
+		.arg = &fake,
+		.listen_count = 1,
+		.source_for = fake_source_for,
+		.trace = fake_trace,
+		.user_agent = "kedge/test"};
+
+	memset(&fake, 0, sizeof(fake));
+	fake.wire = (struct sip_wire){fake_send, fake_wire_close};
+	kg_addr_parse(&fake.local, "192.0.2.1", 5060);
+	kg_addr_parse(&fake.peer, "192.0.2.2", 5070);
+	options.wheel = fake.wheel = wheel_create(1000);
+	options.listen[0] = fake.local;
+	if (sip_stack_create(&options, &fake.wire, &fake.stack) != 0)
+		abort();
+}
+
+static inline void fake_close(void)
+{
+	sip_stack_close(fake.stack);
+	wheel_destroy(fake.wheel);
+	for (unsigned i = 0; i < fake.sent_count; i++) {
+		sip_msg_unref(fake.sent[i].msg);
+		free(fake.sent[i].data);
+	}
+}
+
+static inline void fake_wait(uint64_t ms)
+{
+	wheel_advance(fake.wheel, wheel_now_ms(fake.wheel) + ms);
+}
+
+static inline void fake_receive(const char *data, size_t length)
+{
+	sip_stack_datagram(fake.stack, &fake.local, &fake.peer, data, length);
+}
+
+// A request from the peer: method, branch, CSeq number, To tag ("" for none), more header lines with their CRLF, body.
+static inline void fake_request(
+	const char *method, const char *branch, unsigned cseq, const char *to_tag, const char *more, const char *body)
+{
+	char text[4096];
+
+	snprintf(text, sizeof(text),
+		"%s sip:us@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.2:5070;branch=z9hG4bK%s\r\n"
+		"From: \"Peer\" <sip:peer@192.0.2.2>;tag=peer\r\nTo: <sip:us@192.0.2.1>%s%s\r\nCall-ID: call@peer\r\n"
+		"CSeq: %u %s\r\nMax-Forwards: 70\r\nContact: <sip:peer@192.0.2.2:5070>\r\n%s%sContent-Length: %zu\r\n\r\n%s",
+		method, branch, *to_tag ? ";tag=" : "", to_tag, cseq, method, more,
+		*body && !strstr(more, "Content-Type") ? "Content-Type: application/sdp\r\n" : "", strlen(body), body);
+	fake_receive(text, strlen(text));
+}
+
+// The peer answers the index-th message that we sent. tag "": none.
+static inline void fake_response(unsigned index, int status, const char *tag, const char *more)
+{
+	const struct sip_msg *request = fake.sent[index].msg;
+	char text[4096];
+
+	snprintf(text, sizeof(text),
+		"SIP/2.0 %d Whatever\r\nVia: %s\r\nFrom: %s\r\nTo: %s%s%s\r\nCall-ID: %s\r\nCSeq: %s\r\n"
+		"Contact: <sip:%s@192.0.2.2:5070>\r\n%sContent-Length: 0\r\n\r\n",
+		status, sip_msg_header(request, "Via", 0), sip_msg_from(request), sip_msg_to(request),
+		*tag && !sip_msg_to_tag(request) ? ";tag=" : "", sip_msg_to_tag(request) ? "" : tag,
+		sip_msg_call_id(request), sip_msg_header(request, "CSeq", 0), *tag ? tag : "peer", more);
+	fake_receive(text, strlen(text));
+}
+
+static inline struct sip_session *fake_call(void)
+{
+	struct sip_invite invite = {.target = fake.peer,
+		.request_uri = "sip:peer@192.0.2.2:5070",
+		.from = "\"Us\" <sip:us@192.0.2.1>",
+		.to = "<sip:peer@192.0.2.2>",
+		.max_forwards = 69,
+		.sdp = "v=0\r\n",
+		.ring_timeout_ms = 60000};
+
+	fake.session = sip_session_invite(fake.stack, &invite, &fake);
+	return fake.session;
+}
+
+// The last message sent that begins so; NULL: none.
+static inline const struct sip_msg *fake_last(const char *start, unsigned *index)
+{
+	for (unsigned i = fake.sent_count; i-- > 0;)
+		if (strncmp(fake.sent[i].data, start, strlen(start)) == 0) {
+			if (index)
+				*index = i;
+			return fake.sent[i].msg;
+		}
+	return NULL;
+}
+
+static inline unsigned fake_count(const char *start)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < fake.sent_count; i++)
+		count += strncmp(fake.sent[i].data, start, strlen(start)) == 0;
+	return count;
+}

@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The stack as a whole: opened and closed, what goes over its wire counted, logged and traced.
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sip_stack.h"
+
+void stack_drop(struct sip_stack *stack, const char *reason)
+{
+	unsigned i = 0;
+
+	while (i < stack->drop_count && strcmp(stack->drops[i].reason, reason) != 0)
+		i++;
+	if (i == STACK_DROPS)
+		return;
+	if (i == stack->drop_count)
+		stack->drops[stack->drop_count++].reason = reason;
+	stack->drops[i].count++;
+}
+
+void sip_stack_drops(
+	const struct sip_stack *stack, void (*fn)(const char *reason, uint64_t count, void *arg), void *arg)
+{
+	for (unsigned i = 0; i < stack->drop_count; i++)
+		fn(stack->drops[i].reason, stack->drops[i].count, arg);
+}
+
+static void log_message(enum kg_log_level level, const struct sip_msg *msg, bool sent, const char *text)
+{
+	bool from_us = sent == sip_msg_is_request(msg);
+	const char *from = sip_msg_from_tag(msg), *to = sip_msg_to_tag(msg);
+	const char *ours = from_us ? from : to, *theirs = from_us ? to : from;
+	char dialog[512], status[16];
+	const struct log_ids ids = {
+		.method = sip_msg_is_request(msg) ? sip_msg_method_name(msg) : status,
+		.transaction = sip_msg_branch(msg),
+		.dialog = dialog,
+	};
+
+	snprintf(status, sizeof(status), "%d", sip_msg_status(msg));
+	snprintf(dialog, sizeof(dialog), "%.200s;%.100s;%.100s", sip_msg_call_id(msg), ours ? ours : "",
+		theirs ? theirs : "");
+	log_sip(level, &ids, "%s", text);
+}
+
+static bool log_has_room(struct sip_stack *stack)
+{
+	uint64_t second = wheel_now_ms(stack->options.wheel) / 1000;
+
+	if (second != stack->log_second) {
+		if (stack->log_kept_back)
+			kg_warn("sip", "%u more lines like these were kept back", stack->log_kept_back);
+		stack->log_second = second;
+		stack->log_lines = stack->log_kept_back = 0;
+	}
+	if (stack->log_lines == STACK_LOG_LINES) {
+		stack->log_kept_back++;
+		return false;
+	}
+	stack->log_lines++;
+	return true;
+}
+
+void stack_log(struct sip_stack *stack, enum kg_log_level level, const struct sip_msg *msg, const char *fmt, ...)
+{
+	char text[512];
+	va_list args;
+
+	if (!log_enabled(level) || (level != KG_LOG_DEBUG && !log_has_room(stack)))
+		return;
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	if (msg)
+		log_message(level, msg, false, text);
+	else
+		kg_log(level, "sip", "%s", text);
+}
+
+// --- the wire -----------------------------------------------------------------------------------------------------
+
+static void observe(struct sip_stack *stack, bool sent, const struct kg_addr *local, const struct kg_addr *remote,
+	const struct sip_msg *msg, const char *data, size_t length)
+{
+	char addr[KG_ADDR_STRLEN], text[512];
+
+	if (log_enabled(KG_LOG_DEBUG)) {
+		snprintf(text, sizeof(text), "%s %s: %s", sent ? "to" : "from",
+			kg_addr_text(remote, addr, sizeof(addr)), sip_msg_start_line(msg));
+		log_message(KG_LOG_DEBUG, msg, sent, text);
+	}
+	if (stack->options.trace)
+		stack->options.trace(stack->options.arg, sent, local, remote, msg, data, length);
+}
+
+static int on_send(
+	void *arg, const struct kg_addr *local, const struct kg_addr *remote, const char *data, size_t length)
+{
+	struct sip_stack *stack = arg;
+	int error = stack->wire->send(stack->wire, local, remote, data, length);
+
+	if (strncmp(data, "SIP/2.0 ", 8) == 0 && data[8] >= '1' && data[8] <= '6')
+		stack->counts.responses_out[data[8] - '0']++;
+	else
+		stack->counts.requests_out[sip_method_find(data, strcspn(data, " "))]++;
+	if (error)
+		stack_drop(stack, "send_failed");
+	if (stack->options.trace || log_enabled(KG_LOG_DEBUG)) {
+		struct sip_msg *msg;
+		const char *why;
+
+		if (sip_msg_parse(data, length, &msg, &why) == 0) {
+			observe(stack, true, local, remote, msg, data, length);
+			sip_msg_unref(msg);
+		}
+	}
+	return error;
+}
+
+static bool is_wildcard(const struct kg_addr *addr)
+{
+	static const uint8_t any[16];
+
+	return memcmp(addr->ip, any, sizeof(any)) == 0;
+}
+
+int stack_local_for(struct sip_stack *stack, const struct kg_addr *target, struct kg_addr *local)
+{
+	const struct sip_stack_options *options = &stack->options;
+	int error = options->source_for ? options->source_for(options->arg, target, local) : -ENETUNREACH;
+
+	for (unsigned i = 0; !error && i < options->listen_count; i++) {
+		const struct kg_addr *listen = &options->listen[i];
+
+		if (listen->family == local->family && (is_wildcard(listen) || kg_addr_same_ip(listen, local))) {
+			local->port = listen->port;
+			return 0;
+		}
+	}
+	// The kernel would leave by an address that we do not listen on: a listener of that family has to do.
+	for (unsigned i = 0; i < options->listen_count; i++)
+		if (options->listen[i].family == target->family && !is_wildcard(&options->listen[i])) {
+			*local = options->listen[i];
+			return 0;
+		}
+	return error ? error : -EADDRNOTAVAIL;
+}
+
+static bool is_keepalive(const char *data, size_t length)
+{
+	size_t i = 0;
+
+	while (i < length && (data[i] == '\r' || data[i] == '\n'))
+		i++;
+	return i == length;
+}
+
+static void refuse_malformed(struct sip_stack *stack, const struct kg_addr *local, const struct kg_addr *remote,
+	const char *data, size_t length, const char *why)
+{
+	char addr[KG_ADDR_STRLEN];
+	struct sip_msg *refusal;
+	char *bytes;
+	size_t size;
+
+	stack_drop(stack, why);
+	stack_log(stack, KG_LOG_WARN, NULL, "malformed message from %s: %s", kg_addr_text(remote, addr, sizeof(addr)), why);
+	// A stranger's garbage is not answered: it would make us a mirror.
+	if (!stack->options.ops->known_source(stack->options.arg, remote))
+		return;
+	refusal = sip_msg_refusal(data, length, remote);
+	bytes = refusal ? sip_msg_build(refusal, &size) : NULL;
+	if (bytes)
+		on_send(stack, local, remote, bytes, size);
+	free(bytes);
+	sip_msg_unref(refusal);
+}
+
+void sip_stack_datagram(
+	void *arg, const struct kg_addr *listener, const struct kg_addr *remote, const char *data, size_t length)
+{
+	struct sip_stack *stack = arg;
+	struct kg_addr local = *listener;
+	struct sip_msg *msg;
+	const char *why;
+	int error;
+
+	if (is_keepalive(data, length))
+		return;
+	if (is_wildcard(&local) && stack_local_for(stack, remote, &local) != 0)
+		local = *listener;
+	error = sip_msg_parse(data, length, &msg, &why);
+	if (error == -ENOMEM)
+		stack_drop(stack, "no_memory");
+	else if (error)
+		refuse_malformed(stack, &local, remote, data, length, why);
+	if (error)
+		return;
+	sip_msg_set_source(msg, remote);
+	if (sip_msg_is_request(msg))
+		stack->counts.requests_in[sip_msg_method(msg)]++;
+	else
+		stack->counts.responses_in[sip_msg_status(msg) / 100]++;
+	observe(stack, false, &local, remote, msg, data, length);
+	sip_txs_receive(stack->txs, msg, &local);
+	sip_msg_unref(msg);
+}
+
+void sip_stack_refused(void *arg, const char *data, size_t length, int error)
+{
+	struct sip_stack *stack = arg;
+
+	stack_drop(stack, "undeliverable");
+	sip_txs_refused(stack->txs, data, length, error);
+}
+
+static void on_stray(void *arg, const struct sip_msg *msg)
+{
+	struct sip_stack *stack = arg;
+
+	stack_drop(stack, "stray_response");
+	stack_log(stack, KG_LOG_DEBUG, msg, "this response belongs to nothing");
+}
+
+// --- what the rest builds with ------------------------------------------------------------------------------------
+
+int stack_add_contact(struct sip_msg *msg, const struct kg_addr *local)
+{
+	char addr[KG_ADDR_STRLEN];
+
+	return sip_msg_addf(msg, "Contact", "<sip:%s>", kg_addr_text(local, addr, sizeof(addr)));
+}
+
+// The same request gets the same tag, whether or not we keep a transaction for it.
+static void core_tag(struct sip_stack *stack, const struct sip_msg *request, char tag[17])
+{
+	const char *branch = sip_msg_branch(request);
+	uint64_t hash = sip_table_hash(&stack->pending, sip_msg_call_id(request));
+
+	hash ^= sip_table_hash(&stack->pending, branch ? branch : "") * 3;
+	snprintf(tag, 17, "%016llx", (unsigned long long)hash);
+}
+
+void stack_answer(struct sip_stack *stack, struct sip_msg *request, const struct kg_addr *local, int status,
+	const char *const *headers)
+{
+	char tag[17];
+
+	core_tag(stack, request, tag);
+	stack_answer_as(stack, request, local, status, tag, headers);
+}
+
+void stack_answer_as(struct sip_stack *stack, struct sip_msg *request, const struct kg_addr *local, int status,
+	const char *tag, const char *const *headers)
+{
+	struct sip_msg *response = sip_msg_response(request, status, NULL, tag);
+	struct sip_tx *tx;
+	int error = -ENOMEM;
+
+	tx = response ? sip_tx_serve(stack->txs, request, local, NULL, NULL) : NULL;
+	if (tx)
+		error = sip_msg_add(response, "Server", stack->user_agent);
+	if (!error)
+		error = sip_msg_add_list(response, headers);
+	if (!error)
+		error = sip_tx_respond(tx, response);
+	if (error) {
+		stack_drop(stack, "no_memory");
+		if (tx)
+			sip_tx_end(tx);
+	}
+	sip_msg_unref(response);
+}
+
+// --- open and close -----------------------------------------------------------------------------------------------
+
+int sip_stack_create(const struct sip_stack_options *options, struct sip_wire *wire, struct sip_stack **out)
+{
+	struct sip_stack *stack = calloc(1, sizeof(*stack));
+	const struct sip_txs_options txs = {
+		.wheel = options->wheel,
+		.send = on_send,
+		.request = core_request,
+		.ack = core_ack,
+		.stray = on_stray,
+		.arg = stack,
+	};
+	int error = sip_msg_init();
+
+	if (!stack)
+		return -ENOMEM;
+	stack->options = *options;
+	stack->wire = wire;
+	stack->user_agent = strdup(options->user_agent ? options->user_agent : "kedge");
+	if (!error && !stack->user_agent)
+		error = -ENOMEM;
+	if (!error)
+		error = sip_table_init(&stack->pending);
+	if (!error)
+		error = sip_dialogs_init(&stack->dialogs);
+	if (!error)
+		error = sip_txs_create(&txs, &stack->txs);
+	if (error) {
+		stack->wire = NULL; // the caller's still
+		sip_stack_close(stack);
+		return error;
+	}
+	*out = stack;
+	return 0;
+}
+
+int sip_stack_open(const struct sip_stack_options *options, struct sip_stack **out, char *err)
+{
+	struct sip_wire_events events = {.datagram = sip_stack_datagram, .refused = sip_stack_refused};
+	struct sip_stack *stack;
+	int error = sip_stack_create(options, NULL, &stack);
+
+	if (error) {
+		snprintf(err, 256, "the SIP stack cannot start: %s", strerror(-error));
+		return error;
+	}
+	events.arg = stack;
+	error = sip_udp_open(options->base, options->listen, options->listen_count, &events, &stack->wire, err);
+	if (error) {
+		sip_stack_close(stack);
+		return error;
+	}
+	*out = stack;
+	return 0;
+}
+
+void sip_stack_close(struct sip_stack *stack)
+{
+	if (!stack)
+		return;
+	stack->closing = true; // what `freed` may call on other sessions is refused
+	while (stack->sessions)
+		session_free(stack->sessions);
+	sip_txs_destroy(stack->txs);
+	sip_dialogs_fini(&stack->dialogs);
+	sip_table_fini(&stack->pending);
+	if (stack->wire)
+		stack->wire->close(stack->wire);
+	free(stack->user_agent);
+	free(stack);
+}
+
+void sip_stack_counts(const struct sip_stack *stack, struct sip_counts *out)
+{
+	const struct sip_txs_counts *txs = sip_txs_counts(stack->txs);
+
+	*out = stack->counts;
+	out->ict = txs->live[SIP_ICT];
+	out->ist = txs->live[SIP_IST];
+	out->nict = txs->live[SIP_NICT];
+	out->nist = txs->live[SIP_NIST];
+	out->dialogs = stack->dialogs.table.count;
+	out->retransmits_in += txs->retransmits_in;
+	out->retransmits_out += txs->retransmits_out;
+	out->timeouts += txs->timeouts;
+}

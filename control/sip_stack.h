@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the stack and its sessions share, for sip_stack*.c and sip_session*.c; and the way in for tests, which bring
+// their own wire and clock. Layers call downwards only: session, dialog, transaction, wire.
+#pragma once
+
+#include "log.h"
+#include "sip_dialog.h"
+#include "sip_session.h"
+#include "sip_tx.h"
+#include "sip_wire.h"
+
+#define STACK_DROPS 64
+#define STACK_LOG_LINES 50 // warnings a second
+#define SIP_RING_MS 185000   // timer C where the call layer names none
+#define SIP_REFRESH_MS 60000 // RFC 3261 13.3.1.1: a UAS that takes its time says so every minute
+#define SIP_ALLOW "INVITE, ACK, CANCEL, BYE, OPTIONS"
+
+// One dialog of an INVITE, early or confirmed, on either side.
+struct fork {
+	struct sip_session *session;
+	unsigned index;
+	char *tag;                 // UAC: the peer's, "" where it sent none; UAS: ours; NULL: not in use
+	struct sip_dialog *dialog; // NULL: none yet, or none any more
+	bool answered;             // UAC: its 2xx came
+	char *ack;                 // UAC: what answers each copy of its 2xx
+	size_t ack_length;
+	struct kg_addr ack_to;
+	struct sip_tx *bye;
+};
+
+enum session_state {
+	SESSION_CALLING,   // no final response
+	SESSION_ANSWERED,  // 2xx: the ACK is our user's to send, or awaited
+	SESSION_CONFIRMED, // ACK
+	SESSION_ENDING,    // BYE is out, bye_done will be told
+	SESSION_OVER,      // nothing will be told but freed
+};
+
+struct sip_session {
+	struct sip_stack *stack;
+	struct sip_session *next, **prev;
+	void *user;
+	enum session_state state;
+	bool uas;
+	struct kg_addr local, peer;
+	char *call_id, *branch, *from, *local_tag; // from and local_tag: UAC
+	char *remote_tag;                          // UAS: the caller's
+	uint32_t cseq;                             // of the INVITE
+	struct sip_tx *invite, *cancel;
+	struct fork forks[SIP_FORKS];
+	int chosen; // the fork that was answered; -1: none
+	uint32_t ring_timeout_ms;
+	bool provisional_seen, cancel_wanted, bye_wanted;
+	char **held_headers;         // of a CANCEL or BYE that waits for its hour
+	struct sip_table_item merge; // UAS, until answered: by Call-ID and From tag
+	char *merge_key;
+	uint32_t resend_ms;
+	struct wheel_timer
+		ring; // UAC: timer C, then what a CANCEL waits; UAS: the minute's refresh, then the ACK's timeout
+	struct wheel_timer resend; // UAS: the 2xx
+	struct wheel_timer reap;
+};
+
+struct sip_stack {
+	struct sip_stack_options options;
+	char *user_agent;
+	struct sip_wire *wire;
+	struct sip_txs *txs;
+	struct sip_dialogs dialogs;
+	struct sip_table pending; // UAS sessions without a final response
+	struct sip_session *sessions;
+	struct sip_counts counts;
+	struct {
+		const char *reason;
+		uint64_t count;
+	} drops[STACK_DROPS];
+	unsigned drop_count;
+	uint64_t log_second; // of the wheel: lines written and kept back in it
+	unsigned log_lines, log_kept_back;
+	bool closing;
+};
+
+// The stack on a wire of the caller's (its close is called by sip_stack_close); datagrams come by sip_stack_datagram.
+int sip_stack_create(const struct sip_stack_options *options, struct sip_wire *wire, struct sip_stack **out);
+void sip_stack_datagram(
+	void *stack, const struct kg_addr *local, const struct kg_addr *remote, const char *data, size_t length);
+void sip_stack_refused(void *stack, const char *data, size_t length, int error);
+
+// sip_stack.c
+void stack_drop(struct sip_stack *stack, const char *reason); // counted; `reason` is a literal
+int stack_local_for(struct sip_stack *stack, const struct kg_addr *target, struct kg_addr *local);
+int stack_add_contact(struct sip_msg *msg, const struct kg_addr *local);
+// Answer a request once and for all. headers as for sip_msg_add_list.
+void stack_answer(struct sip_stack *stack, struct sip_msg *request, const struct kg_addr *local, int status,
+	const char *const *headers);
+// The same with a To tag of the caller's choice.
+void stack_answer_as(struct sip_stack *stack, struct sip_msg *request, const struct kg_addr *local, int status,
+	const char *tag, const char *const *headers);
+// A line about a message that came (msg NULL: about none). What a flood would write is cut to some lines a second.
+void stack_log(struct sip_stack *stack, enum kg_log_level level, const struct sip_msg *msg, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+// sip_core.c: what comes, by RFC 3261 8.2 and 12.2.2
+void core_request(void *stack, struct sip_msg *msg, const struct kg_addr *local);
+void core_ack(void *stack, const struct sip_msg *msg);
+
+// sip_session.c
+struct sip_session *session_create(struct sip_stack *stack, bool uas);
+void session_free(struct sip_session *session);    // tells freed
+void session_discard(struct sip_session *session); // one that nobody was told of
+void session_merge_leave(struct sip_session *session);
+void session_over(struct sip_session *session);   // stops its timers; the caller reports
+void session_settle(struct sip_session *session); // over and done: to be freed soon
+int session_hold_headers(struct sip_session *session, const char *const *headers);
+void session_bye_received(struct sip_session *session, struct fork *fork, const struct sip_msg *msg);
+struct fork *fork_free_slot(struct sip_session *session);
+void fork_dialogs_drop(struct sip_session *session, const struct fork *but);
+int fork_bye(struct fork *fork, const char *const *headers);
+void fork_clear(struct fork *fork);
+
+// sip_session_uac.c
+int uac_ack(struct sip_session *session, struct fork *fork, const char *sdp);
+// sip_session_uas.c
+void uas_invite(struct sip_stack *stack, struct sip_msg *msg, const struct kg_addr *local);
+bool uas_cancel(struct sip_stack *stack, struct sip_msg *msg, const struct kg_addr *local); // false: no such INVITE
+void uas_ack(struct sip_session *session, struct fork *fork, const struct sip_msg *msg);
+void uas_stop(struct sip_session *session, int status); // final response to an INVITE that waits for one
+char *uas_merge_key(const struct sip_msg *msg);
