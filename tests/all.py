@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Everything that script/test runs: builds, unit tests, fuzz targets, namespace tests. One line for each test."""
+
+import argparse
+import atexit
+import concurrent.futures
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+LOGS = os.path.join(ROOT, "build", "test-logs")
+FUZZ = ("sip", "sdp", "rtp", "config")
+BUILDS = {  # name: (directory, compiler, options)
+    "gcc": ("build", "gcc", ["--buildtype=release", "--werror"]),
+    "clang": ("build-clang", "clang", ["--buildtype=release", "--werror"]),
+    "asan": ("build-asan", "clang", ["--buildtype=debugoptimized", "--werror", "-Db_sanitize=address,undefined",
+                                     "-Db_lundef=false", "-Dfuzz=true"]),
+}
+SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1",
+              "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
+
+children, lock = set(), threading.Lock()
+
+
+class Results:
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+
+    def add(self, title, good, seconds, log=None):
+        with lock:
+            if good:
+                self.passed += 1
+                print(f"ok    {title:<52} {seconds:6.1f} s", flush=True)
+                return
+            self.failed += 1
+            print(f"FAIL  {title:<52} {seconds:6.1f} s   {log}", flush=True)
+            with open(log, errors="replace") as file:
+                print("".join("      " + line for line in file.readlines()[-40:]), flush=True)
+
+    def skip(self, title, why):
+        self.skipped += 1
+        print(f"skip  {title:<52} {why}", flush=True)
+
+
+def run(command, log, timeout_s, environment=None, cwd=ROOT):
+    """Run to the end with its output in a log. Returns: True where it ended well and in time."""
+    with open(log, "ab") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=cwd,
+                                   env=dict(os.environ, **(environment or {})), start_new_session=True)
+        children.add(process)
+        try:
+            return process.wait(timeout_s) == 0
+        except subprocess.TimeoutExpired:
+            out.write(f"\nnot ready after {timeout_s} s: ended\n".encode())
+            end(process)
+            return False
+        finally:
+            children.discard(process)
+
+
+def end(process):
+    """End a child and what it started: it leads a session of its own."""
+    for number, wait_s in ((signal.SIGTERM, 20), (signal.SIGKILL, 5)):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(wait_s)
+            return
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue
+
+
+def test(results, title, command, timeout_s, environment=None, log=None):
+    log = log or os.path.join(LOGS, title.replace("/", "-") + ".log")
+    began = time.monotonic()
+    good = run(command, log, timeout_s, environment)
+    results.add(title, good, time.monotonic() - began, log)
+    return good
+
+
+def build(results, name):
+    directory, compiler, options = BUILDS[name]
+    path, began = os.path.join(ROOT, directory), time.monotonic()
+    log = os.path.join(LOGS, f"build-{name}.log")
+    good = os.path.exists(os.path.join(path, "build.ninja")) or \
+        run(["meson", "setup", path, ROOT, *options], log, 120, {"CC": compiler})
+    good = good and run(["ninja", "-C", path], log, 600)
+    if good:
+        for program in ("kedged", "kedgectl"):
+            if os.path.exists(os.path.join(path, "control", program)):
+                link = os.path.join(path, program)
+                if not os.path.lexists(link):
+                    os.symlink(os.path.join("control", program), link)
+    results.add(f"build/{name}", good, time.monotonic() - began, log)
+    return good
+
+
+def unit_tests(results, name, wanted):
+    directory = os.path.join(ROOT, BUILDS[name][0])
+    listed = json.loads(subprocess.check_output(["meson", "introspect", "--tests", directory]))
+    kind = "unit" if name == "gcc" else f"unit-{name}"
+    for one in listed:
+        title = f"{kind}/{one['name']}"
+        if wanted(title):
+            test(results, title, one["cmd"], 120, SANITIZERS)
+
+
+def fuzz(results, name, seconds):
+    title, log = f"fuzz/{name}", os.path.join(LOGS, f"fuzz-{name}.log")
+    program = os.path.join(ROOT, "build-asan", "tests", name + "_fuzz")
+    corpus = os.path.join(ROOT, "tests", "corpus", name)
+    began = time.monotonic()
+    if not os.path.exists(program) or not os.path.isdir(corpus) or not os.listdir(corpus):
+        with open(log, "w") as file:
+            file.write(f"needs {program} (tests/fuzz/{name}_fuzz.c) and files in {corpus}\n")
+        results.add(title, False, 0, log)
+        return
+    with tempfile.TemporaryDirectory(prefix="kedge-fuzz-") as found:
+        common = ["-rss_limit_mb=2048", "-timeout=10", "-print_final_stats=1", f"-artifact_prefix={LOGS}/{name}-"]
+        good = run([program, "-runs=0", *common, corpus], log, 120, SANITIZERS)
+        good = good and run([program, f"-max_total_time={seconds}", *common, found, corpus], log, seconds + 60, SANITIZERS)
+    results.add(title, good, time.monotonic() - began, log)
+
+
+def namespaces(results, args, build_name, prefix, pattern):
+    """tests/ns/run.py prints its own lines; here only its counts are added."""
+    counts = os.path.join(LOGS, f"{prefix}counts")
+    command = [sys.executable, os.path.join(ROOT, "tests", "ns", "run.py"), pattern, "--counts", counts, "--logs",
+               os.path.join(LOGS, prefix + "ns"), "--prefix", prefix] + (["--long"] if args.long else [])
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True,
+                               env=dict(os.environ, KEDGE_BUILD=os.path.join(ROOT, BUILDS[build_name][0])))
+    children.add(process)
+    try:
+        process.wait(3600 if args.long else 600)
+    except subprocess.TimeoutExpired:
+        end(process)
+    children.discard(process)
+    try:
+        with open(counts) as file:
+            passed, failed, skipped = map(int, file.read().split())
+    except (OSError, ValueError):
+        passed, failed, skipped = 0, 1, 0
+        print(f"FAIL  {prefix}namespaces: run.py did not reach its end", flush=True)
+    results.passed += passed
+    results.failed += failed
+    results.skipped += skipped
+
+
+def main():
+    parser = argparse.ArgumentParser(usage="script/test [PATTERN] [--long]", description=__doc__)
+    parser.add_argument("pattern", nargs="?", default="")
+    parser.add_argument("--long", action="store_true", help="soaks, long fuzzing, many kills: up to an hour")
+    args = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda n, _: sys.exit(128 + n))
+    atexit.register(lambda: [end(process) for process in list(children)])
+    shutil.rmtree(LOGS, ignore_errors=True)
+    os.makedirs(LOGS)
+
+    def wanted(title):
+        return re.search(args.pattern, title) is not None
+
+    results, began = Results(), time.monotonic()
+    all_of_it = args.pattern == ""
+    built = {name: build(results, name) for name in BUILDS
+             if all_of_it or name == "gcc" or wanted(f"build/{name}") or (name == "asan" and re.search("asan|fuzz", args.pattern))}
+    for name in ("gcc", "asan"):
+        if built.get(name):
+            unit_tests(results, name, wanted)
+    targets = [name for name in FUZZ if wanted(f"fuzz/{name}")]
+    if built.get("asan") and targets:
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda name: fuzz(results, name, 300 if args.long else 20), targets))
+    if built.get("gcc"):
+        namespaces(results, args, "gcc", "", args.pattern)
+    if built.get("asan") and (all_of_it or args.pattern.startswith("asan-")):
+        namespaces(results, args, "asan", "asan-", args.pattern.removeprefix("asan-") or "^(calls|robust)/")
+    print(f"\n{time.monotonic() - began:.0f} s" + (f", logs of what failed: {LOGS}" if results.failed else ""))
+    print(f"{results.passed} passed, {results.failed} failed, {results.skipped} skipped", flush=True)
+    return 1 if results.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
