@@ -321,8 +321,9 @@ static void on_answer(struct call *call, const struct call_event *event, struct 
 	}
 	fork = fork_map(call, event, true);
 	if (!call->late_offer) {
-		callee_ack(call, CALL_ACK_PLAIN, out);
+		// before the ACK: the callee may send from then on
 		action_add(out, CALL_DO_BRIDGE)->hop = event->hop;
+		callee_ack(call, CALL_ACK_PLAIN, out);
 	}
 	action = action_add(out, CALL_DO_ANSWER);
 	action->fork = (unsigned)(fork < 0 ? CALL_FORKS - 1 : fork);

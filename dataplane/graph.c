@@ -43,7 +43,7 @@ const char *kg_media_graph(void)
 
 		if (i > 0)
 			line(picture, sizeof(picture), "            |");
-		line(picture, sizeof(picture), "+-----------v-----------+");
+		line(picture, sizeof(picture), i > 0 ? "+-----------v-----------+" : "+-----------------------+");
 		snprintf(row, sizeof(row), "| %-21s |", stage->name);
 		if (stage->exits[0] >= 0) {
 			strcat(row, " ---> drop:");
@@ -61,7 +61,8 @@ const char *kg_media_graph(void)
 				break;
 			snprintf(row, sizeof(row), "|%23s|", "");
 		}
-		line(picture, sizeof(picture), "+-----------+-----------+");
+		line(picture, sizeof(picture),
+			i + 1 < RELAY_STAGES ? "+-----------+-----------+" : "+-----------------------+");
 	}
 	return picture;
 }

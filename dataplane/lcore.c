@@ -13,7 +13,6 @@
 
 #include "lcore.h"
 
-#define BEAT 256       // turns between two looks at the command ring while packets come
 #define IDLE_PAUSES 64 // empty turns before the first sleep
 #define IDLE_SLEEP_MIN_US 20
 #define IDLE_SLEEP_MAX_US 100
@@ -98,6 +97,8 @@ unsigned lcore_commands(struct lcore *lcore)
 	struct lcore_command command;
 	unsigned n = 0;
 
+	if (rte_ring_empty(lcore->commands))
+		return 0;
 	// An acknowledgement must not be lost: no room for it, no command.
 	while (rte_ring_free_count(lcore->relay.events) > 1 &&
 		rte_ring_sc_dequeue_elem(lcore->commands, &command, sizeof(command)) == 0) {
@@ -197,14 +198,19 @@ int lcore_run(void *arg)
 {
 	struct lcore *lcore = arg;
 	struct relay *relay = &lcore->relay;
-	unsigned idle_turns = 0, sleep_us = IDLE_SLEEP_MIN_US, turns = 0;
+	unsigned idle_turns = 0, sleep_us = IDLE_SLEEP_MIN_US;
 
 	prctl(PR_SET_TIMERSLACK, 1000UL); // ns: else 50 us are added to each sleep
 	while (!lcore->stop) {
 		uint64_t tsc = rte_rdtsc();
-		unsigned n = lcore_turn(lcore);
+		unsigned n;
 
+		// Before receiving, each turn: a leg that control changed before it let the peer send is in force for
+		// the peer's first packet, however long this lcore slept.
+		lcore_commands(lcore);
+		n = lcore_turn(lcore);
 		relay_add(&relay->counters[KG_CNT_loops], 1);
+		__atomic_store_n(&relay->heartbeat_tsc, tsc, __ATOMIC_RELAXED);
 		if (n) {
 			relay_add(&relay->counters[KG_CNT_busy_loops], 1);
 			relay_add(&relay->busy_cycles, rte_rdtsc() - tsc);
@@ -212,11 +218,6 @@ int lcore_run(void *arg)
 			sleep_us = IDLE_SLEEP_MIN_US;
 		} else {
 			sleep_us = rest(lcore, idle_turns++, sleep_us);
-		}
-		// Housekeeping: each beat under load, each turn when idle.
-		if (++turns % BEAT == 0 || !n) {
-			lcore_commands(lcore);
-			__atomic_store_n(&relay->heartbeat_tsc, tsc, __ATOMIC_RELAXED);
 		}
 	}
 	return 0;

@@ -27,9 +27,10 @@ const struct relay_stage_info relay_stages[RELAY_STAGES] = {
 		{KG_DROP_no_remote, KG_DROP_wrong_source, KG_DROP_stun, KG_DROP_dtls, KG_DROP_not_media,
 			KG_DROP_rtp_malformed, KG_DROP_rtp_payload_type, KG_DROP_rtcp_malformed, KG_DROP_direction,
 			-1}},
-	[RELAY_OBSERVE] = {"observe", "sequence, loss, jitter", {KG_DROP_seq_probation, -1}},
+	[RELAY_OBSERVE] = {"observe", "seq, loss, jitter", {KG_DROP_seq_probation, -1}},
 	[RELAY_FORWARD] = {"forward", "rewrite for the peer",
-		{KG_DROP_no_bridge, KG_DROP_peer_gone, KG_DROP_no_next_hop, KG_DROP_rtcp_no_peer, -1}},
+		{KG_DROP_no_bridge, KG_DROP_peer_gone, KG_DROP_rtcp_no_peer, KG_DROP_no_remote, KG_DROP_direction,
+			KG_DROP_no_next_hop, KG_DROP_tx_full, -1}},
 	[RELAY_TX_STAGE] = {"tx", "a burst to a nic", {KG_DROP_tx_full, -1}},
 };
 

@@ -189,7 +189,7 @@ static void translate_chunks(uint8_t *at, const uint8_t *end, unsigned count, co
 			at += at + 1 < end ? 2 + at[1] : 2;
 		if (at >= end)
 			return;
-		at += 4 - (at - end) % 4 % 4; // to the next boundary, past at least one zero
+		at += (end - at) % 4 ? (end - at) % 4 : 4; // to the next boundary, past at least one zero
 	}
 }
 

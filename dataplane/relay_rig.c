@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_eal.h>
+#include <rte_ip.h>
+#include <rte_malloc.h>
+#include <rte_ring.h>
+#include <rte_ring_elem.h>
+#include <rte_udp.h>
+
+#include "relay_rig.h"
+
+static void eal_once(void)
+{
+	static bool started;
+	char *args[] = {"rig", "--no-huge", "--no-pci", "--no-telemetry", "--no-shconf", "-m", "128", "--lcores", "0",
+		"--log-level", "1"};
+
+	if (started)
+		return;
+	started = rte_eal_init(sizeof(args) / sizeof(*args), args) >= 0;
+	if (!started)
+		abort();
+}
+
+static void add_address(struct relay *relay, const char *text)
+{
+	struct kg_addr addr;
+
+	kg_addr_parse(&addr, text, 0);
+	memcpy(&relay->addrs->list[relay->addrs->count].ip, addr.ip, 4);
+	relay->addrs->list[relay->addrs->count++].ports = calloc(RELAY_PORTS, sizeof(uint32_t));
+}
+
+struct rig *rig_create(unsigned legs)
+{
+	struct rig *rig = aligned_alloc(64, sizeof(*rig));
+	struct relay *relay;
+
+	eal_once();
+	memset(rig, 0, sizeof(*rig));
+	rig->relay = relay = &rig->lcore.relay;
+	rig->now_tsc = 1000000;
+	relay->legs = aligned_alloc(64, (legs + 1) * sizeof(struct leg));
+	memset(relay->legs, 0, (legs + 1) * sizeof(struct leg));
+	relay->leg_room = legs + 1;
+	relay->tsc_hz = 8000000; // a thousand ticks a timestamp unit of 8 kHz audio
+	relay->addrs = calloc(1, sizeof(*relay->addrs));
+	add_address(relay, "10.0.0.1");
+	add_address(relay, "10.0.1.1");
+	relay->events = rte_ring_create_elem("rig-events", sizeof(struct relay_event), 64, SOCKET_ID_ANY, 0);
+	rig->lcore.commands = rte_ring_create_elem("rig-commands", sizeof(struct lcore_command), 64, SOCKET_ID_ANY, 0);
+	rig->pool = rte_pktmbuf_pool_create("rig", 1023, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	if (!relay->events || !rig->lcore.commands || !rig->pool)
+		abort();
+	return rig;
+}
+
+void rig_destroy(struct rig *rig)
+{
+	for (unsigned i = 0; i < rig->relay->addrs->count; i++)
+		free(rig->relay->addrs->list[i].ports);
+	free(rig->relay->addrs);
+	free(rig->relay->legs);
+	rte_ring_free(rig->relay->events);
+	rte_ring_free(rig->lcore.commands);
+	rte_mempool_free(rig->pool);
+	free(rig);
+}
+
+static void take_events(struct rig *rig)
+{
+	struct relay_event event;
+
+	while (rte_ring_sc_dequeue_elem(rig->relay->events, &event, sizeof(event)) == 0) {
+		if (event.type == RELAY_EV_ACK)
+			free(event.block);
+		else
+			rig->first_packets++;
+	}
+}
+
+static void command(struct rig *rig, uint32_t type, kg_leg_id id, const struct kg_leg_config *config)
+{
+	struct lcore_command one = {.type = type, .leg = id, .block = leg_conf_create(config, id)};
+
+	assert(one.block && rte_ring_sp_enqueue_elem(rig->lcore.commands, &one, sizeof(one)) == 0);
+	assert(lcore_commands(&rig->lcore) == 1);
+	take_events(rig);
+}
+
+void rig_leg_create(struct rig *rig, kg_leg_id id, const struct kg_leg_config *config)
+{
+	command(rig, LCORE_CREATE, id, config);
+}
+
+void rig_leg_change(struct rig *rig, kg_leg_id id, const struct kg_leg_config *config)
+{
+	command(rig, LCORE_CHANGE, id, config);
+}
+
+void rig_leg_retire(struct rig *rig, kg_leg_id id, const struct kg_leg_config *config)
+{
+	command(rig, LCORE_RETIRE, id, config);
+}
+
+unsigned rig_frame(uint8_t *out, const struct kg_addr *source, const struct kg_addr *target, const void *payload,
+	unsigned length, enum rig_checksum checksum)
+{
+	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(out + 14);
+	struct rte_udp_hdr *udp = (struct rte_udp_hdr *)(ip + 1);
+
+	memset(out, 0, 42);
+	out[12] = 8;
+	ip->version_ihl = 0x45;
+	ip->total_length = htons((uint16_t)(28 + length));
+	ip->time_to_live = 9;
+	ip->next_proto_id = 17;
+	memcpy(&ip->src_addr, source->ip, 4);
+	memcpy(&ip->dst_addr, target->ip, 4);
+	ip->hdr_checksum = rte_ipv4_cksum(ip);
+	udp->src_port = htons(source->port);
+	udp->dst_port = htons(target->port);
+	udp->dgram_len = htons((uint16_t)(8 + length));
+	memcpy(udp + 1, payload, length);
+	if (checksum == RIG_PARTIAL)
+		udp->dgram_cksum = rte_ipv4_phdr_cksum(ip, 0);
+	else if (checksum != RIG_ZERO)
+		udp->dgram_cksum = rte_ipv4_udptcp_cksum(ip, udp);
+	if (checksum == RIG_WRONG)
+		udp->dgram_cksum ^= 0x0100;
+	return 42 + length;
+}
+
+unsigned rig_burst(struct rig *rig, uint8_t *const *frames, const unsigned *lengths, unsigned n, struct rig_out *out)
+{
+	struct rte_mbuf *mbufs[RELAY_BURST];
+	unsigned left = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		mbufs[i] = rte_pktmbuf_alloc(rig->pool);
+		if (!mbufs[i])
+			abort(); // a packet was not given back
+		memcpy(rte_pktmbuf_append(mbufs[i], (uint16_t)lengths[i]), frames[i], lengths[i]);
+	}
+	rig->now_tsc += 160 * 1000;
+	relay_process(rig->relay, mbufs, n, rig->now_tsc);
+	for (unsigned nic = 0; nic < KG_MEDIA_NICS; nic++) {
+		struct relay_tx *tx = &rig->relay->tx[nic];
+		unsigned count = tx->count;
+
+		for (unsigned i = 0; i < count; i++) {
+			out[left].nic = nic;
+			out[left].length = rte_pktmbuf_data_len(tx->packets[i]);
+			memcpy(out[left++].frame, rte_pktmbuf_mtod(tx->packets[i], void *),
+				rte_pktmbuf_data_len(tx->packets[i]));
+			rte_pktmbuf_free(tx->packets[i]);
+		}
+		relay_sent(rig->relay, nic, count);
+	}
+	take_events(rig);
+	if (rig->relay->taken != rig->relay->given || rte_mempool_in_use_count(rig->pool))
+		abort();
+	return left;
+}
+
+unsigned rig_one(struct rig *rig, const uint8_t *frame, unsigned length, struct rig_out *out)
+{
+	return rig_burst(rig, (uint8_t *const[]){(uint8_t *)(uintptr_t)frame}, &length, 1, out);
+}
+
+bool rig_sound(const struct rig_out *out)
+{
+	struct rte_ipv4_hdr ip;
+	struct rte_udp_hdr udp;
+	uint8_t copy[RELAY_MAX_FRAME];
+
+	if (out->length < 42 || rtp_get16(out->frame + 12) != 0x0800)
+		return false;
+	memcpy(copy, out->frame + 14, out->length - 14);
+	memcpy(&ip, copy, sizeof(ip));
+	memcpy(&udp, copy + 20, sizeof(udp));
+	if (ip.version_ihl != 0x45 || ntohs(ip.total_length) != out->length - 14 ||
+		ntohs(udp.dgram_len) != out->length - 34 || rte_raw_cksum(&ip, 20) != 0xffff)
+		return false;
+	memset(copy + 26, 0, 2); // what DPDK's own full computation says
+	return udp.dgram_cksum == rte_ipv4_udptcp_cksum(&ip, copy + 20);
+}

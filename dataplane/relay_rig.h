@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The real pipeline without nics, for tests and fuzzing: legs made by real commands, frames from memory, what leaves is
+// read from the transmit buffer.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lcore.h"
+
+struct rte_mempool;
+
+struct rig {
+	struct lcore lcore;
+	struct relay *relay;
+	struct rte_mempool *pool;
+	unsigned first_packets; // events
+	uint64_t now_tsc;
+};
+
+// Start EAL (once a process) and make the world: local addresses 10.0.0.1 and 10.0.1.1.
+struct rig *rig_create(unsigned legs);
+void rig_destroy(struct rig *rig);
+
+// Legs by the real commands; config as control gives it. Returns: the acknowledged configuration's bytes are freed.
+void rig_leg_create(struct rig *rig, kg_leg_id id, const struct kg_leg_config *config);
+void rig_leg_change(struct rig *rig, kg_leg_id id, const struct kg_leg_config *config);
+void rig_leg_retire(struct rig *rig, kg_leg_id id, const struct kg_leg_config *config);
+
+enum rig_checksum { RIG_WHOLE, RIG_ZERO, RIG_PARTIAL, RIG_WRONG };
+
+// An Ethernet frame with one UDP datagram. Returns: its length.
+unsigned rig_frame(uint8_t *out, const struct kg_addr *source, const struct kg_addr *target, const void *payload,
+	unsigned length, enum rig_checksum checksum);
+
+// Put frames through the pipeline as one burst. What left is copied to `out` (RELAY_MAX_FRAME + 1 bytes each), then
+// "sent". Returns: how many left. The packet balance is asserted.
+struct rig_out {
+	unsigned nic, length;
+	uint8_t frame[RELAY_MAX_FRAME + 1];
+};
+unsigned rig_burst(struct rig *rig, uint8_t *const *frames, const unsigned *lengths, unsigned n, struct rig_out *out);
+unsigned rig_one(struct rig *rig, const uint8_t *frame, unsigned length, struct rig_out *out);
+
+// Is the frame IPv4/UDP with right lengths and right, whole checksums?
+bool rig_sound(const struct rig_out *out);

@@ -1,0 +1,530 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The packet path on frames from memory: what leaves, byte for byte, and the name of what does not.
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "relay_rig.h"
+
+#define A 0x00100001u // leg ids: generation 1, index 1 and 2
+#define B 0x00100002u
+
+static struct rig *rig;
+static struct kg_leg_config leg_a, leg_b;
+static struct rig_out out[RELAY_BURST];
+static uint8_t frame[4096];
+
+static struct kg_addr addr(const char *ip, uint16_t port)
+{
+	struct kg_addr out_addr;
+
+	assert_int_equal(kg_addr_parse(&out_addr, ip, port), 0);
+	return out_addr;
+}
+
+static struct kg_leg_config config(const char *local, const char *remote, uint16_t port, uint8_t nic, kg_leg_id peer)
+{
+	struct kg_leg_config leg = {
+		.nic = nic,
+		.local = addr(local, 20000),
+		.remote = addr(remote, port),
+		.remote_rtcp = addr(remote, (uint16_t)(port + 1)),
+		.hop = {.resolved = true, .source_mac = {2, 0, 0, 0, 0, nic}, .target_mac = {2, 0, 0, 0, 1, nic}},
+		.may_receive = true,
+		.may_send = true,
+		.dscp = 46,
+		.peer = peer,
+		.formats = {{0, 8000}, {101, 8000}},
+		.format_count = 2,
+	};
+
+	return leg;
+}
+
+static int set_up(void **state)
+{
+	rig = rig_create(8);
+	leg_a = config("10.0.0.1", "10.0.0.9", 4000, 0, B);
+	leg_b = config("10.0.1.1", "10.0.1.9", 6000, 1, A);
+	rig_leg_create(rig, A, &leg_a);
+	rig_leg_create(rig, B, &leg_b);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	rig_destroy(rig);
+	return 0;
+}
+
+static unsigned rtp(uint8_t *packet, uint16_t sequence, uint32_t timestamp, uint32_t ssrc)
+{
+	memset(packet, 0, 172);
+	packet[0] = 0x80;
+	packet[1] = sequence % 7 == 0 ? 0x80 : 0;
+	rtp_put16(packet + 2, sequence);
+	rtp_put32(packet + 4, timestamp);
+	rtp_put32(packet + 8, ssrc);
+	for (unsigned i = 12; i < 172; i++)
+		packet[i] = (uint8_t)(i * 31 + sequence);
+	return 172;
+}
+
+// One datagram from a leg's remote. Returns: how many frames left.
+static unsigned deliver(const struct kg_leg_config *from, const void *payload, unsigned length)
+{
+	return rig_one(rig, frame, rig_frame(frame, &from->remote, &from->local, payload, length, RIG_PARTIAL), out);
+}
+
+static unsigned send_rtp(const struct kg_leg_config *from, uint16_t sequence, uint32_t timestamp, uint32_t ssrc)
+{
+	uint8_t packet[172];
+
+	return deliver(from, packet, rtp(packet, sequence, timestamp, ssrc));
+}
+
+static uint64_t dropped(enum kg_drop reason, kg_leg_id leg)
+{
+	uint64_t count = rig->relay->drops[reason];
+
+	if (leg)
+		assert_int_equal(rig->relay->legs[leg_index(leg)].cold.drops[reason], count);
+	return count;
+}
+
+static const uint8_t *payload_of(unsigned i)
+{
+	assert_true(rig_sound(&out[i]));
+	return out[i].frame + 42;
+}
+
+// --- what passes ----------------------------------------------------------------------------------------------------
+
+static void rtp_passes_bit_exact_both_ways(void **state)
+{
+	const struct kg_leg_config *legs[] = {&leg_a, &leg_b};
+	uint8_t packet[172];
+
+	for (unsigned i = 0; i < 200; i++) {
+		for (unsigned way = 0; way < 2; way++) {
+			const struct kg_leg_config *from = legs[way], *to = legs[!way];
+			unsigned length = rtp(packet, (uint16_t)(65500 + i), i * 320, 0xabc0 + way);
+
+			assert_int_equal(deliver(from, packet, length), 1);
+			assert_int_equal(out[0].nic, to->nic);
+			assert_int_equal(out[0].length, 42 + length);
+			assert_memory_equal(payload_of(0), packet, length);
+			assert_memory_equal(out[0].frame, to->hop.target_mac, 6);
+			assert_memory_equal(out[0].frame + 6, to->hop.source_mac, 6);
+			assert_memory_equal(out[0].frame + 26, to->local.ip, 4);
+			assert_memory_equal(out[0].frame + 30, to->remote.ip, 4);
+			assert_int_equal(rtp_get16(out[0].frame + 34), to->local.port);
+			assert_int_equal(rtp_get16(out[0].frame + 36), to->remote.port);
+			assert_int_equal(out[0].frame[15], 46 << 2);
+		}
+	}
+	for (unsigned way = 0; way < 2; way++) {
+		struct kg_leg_stats stats;
+
+		leg_stats(&rig->relay->legs[way + 1], &stats);
+		assert_int_equal(stats.rx_packets, 200);
+		assert_int_equal(stats.rx_bytes, 200 * 172);
+		assert_int_equal(stats.tx_packets, 200);
+		assert_int_equal(stats.rx_lost, 0);
+		assert_int_equal(stats.rx_jitter_us, 0);
+		assert_int_equal(stats.rx_ssrc, 0xabc0 + way);
+	}
+	assert_int_equal(rig->first_packets, 2);
+	assert_int_equal(rig->relay->counters[KG_CNT_rtp_relayed], 400);
+}
+
+static void a_burst_keeps_its_order(void **state)
+{
+	uint8_t packets[RELAY_BURST][256], *frames[RELAY_BURST];
+	unsigned lengths[RELAY_BURST], left = 0;
+
+	for (unsigned i = 0; i < RELAY_BURST; i++) {
+		uint8_t packet[172];
+		bool wrong = i % 5 == 3;
+
+		rtp(packet, (uint16_t)i, i * 160, 7);
+		packet[0] = wrong ? 0x40 : 0x80;
+		frames[i] = packets[i];
+		lengths[i] =
+			rig_frame(packets[i], &leg_a.remote, &leg_a.local, packet, 172, (enum rig_checksum)(i % 3));
+		left += !wrong;
+	}
+	assert_int_equal(rig_burst(rig, frames, lengths, RELAY_BURST, out), left);
+	for (unsigned i = 0, j = 0; i < RELAY_BURST; i++)
+		if (i % 5 != 3)
+			assert_int_equal(rtp_get16(payload_of(j++) + 2), i);
+	assert_int_equal(dropped(KG_DROP_not_media, A), RELAY_BURST - left);
+}
+
+static void checksums_are_whole_whatever_came(void **state)
+{
+	uint8_t packet[173];
+
+	for (unsigned odd = 0; odd < 2; odd++) {
+		for (enum rig_checksum kind = RIG_WHOLE; kind <= RIG_WRONG; kind++) {
+			unsigned length = rtp(packet, (uint16_t)(kind + 10 * odd), 0, 7) - odd;
+
+			length = rig_frame(frame, &leg_a.remote, &leg_a.local, packet, length, kind);
+			assert_int_equal(rig_one(rig, frame, length, out), kind != RIG_WRONG);
+			if (kind != RIG_WRONG)
+				assert_true(rig_sound(&out[0]));
+		}
+	}
+	assert_int_equal(dropped(KG_DROP_bad_checksum, A), 2);
+}
+
+static void options_and_padding_are_gone(void **state)
+{
+	uint8_t packet[172], plain[512];
+	unsigned length = rig_frame(plain, &leg_a.remote, &leg_a.local, packet, rtp(packet, 1, 2, 3), RIG_ZERO);
+
+	memcpy(frame, plain, 34);
+	memset(frame + 34, 1, 8); // two words of no-operation options
+	memcpy(frame + 42, plain + 34, length - 34);
+	frame[14] = 0x47;
+	rtp_put16(frame + 16, (uint16_t)(length - 14 + 8));
+	rtp_put16(frame + 24, 0);
+	{
+		uint32_t sum = 0;
+
+		for (unsigned i = 0; i < 28; i += 2)
+			sum += rtp_get16(frame + 14 + i);
+		sum = (sum & 0xffff) + (sum >> 16);
+		rtp_put16(frame + 24, (uint16_t)~sum);
+	}
+	memset(frame + length + 8, 0xee, 5); // Ethernet's padding
+	assert_int_equal(rig_one(rig, frame, length + 8 + 5, out), 1);
+	assert_int_equal(out[0].length, length);
+	assert_memory_equal(payload_of(0), packet, 172);
+}
+
+// --- RTCP -----------------------------------------------------------------------------------------------------------
+
+static unsigned receiver_report(uint8_t *packet, uint32_t from, uint32_t about)
+{
+	memset(packet, 0, 32);
+	packet[0] = 0x81;
+	packet[1] = 201;
+	packet[3] = 7;
+	rtp_put32(packet + 4, from);
+	rtp_put32(packet + 8, about);
+	rtp_put32(packet + 16, 100);
+	return 32;
+}
+
+static void rtcp_passes_on_its_own_port(void **state)
+{
+	struct kg_leg_config rtcp = leg_a;
+	uint8_t report[32];
+	unsigned length;
+
+	rtcp.local.port++;
+	rtcp.remote.port++;
+	length = receiver_report(report, 1, 2);
+	assert_int_equal(deliver(&rtcp, report, length), 1);
+	assert_memory_equal(payload_of(0), report, length);
+	assert_int_equal(rtp_get16(out[0].frame + 34), leg_b.local.port + 1);
+	assert_int_equal(rtp_get16(out[0].frame + 36), leg_b.remote.port + 1);
+	assert_int_equal(rig->relay->counters[KG_CNT_rtcp_relayed], 1);
+	assert_int_equal(rig->relay->legs[1].rx.rtcp_packets, 1);
+	assert_int_equal(deliver(&leg_a, report, length), 0); // on the RTP port without rtcp-mux
+	assert_int_equal(dropped(KG_DROP_not_media, A), 1);
+	report[3] = 20;
+	assert_int_equal(deliver(&rtcp, report, length), 0);
+	assert_int_equal(dropped(KG_DROP_rtcp_malformed, A), 1);
+}
+
+static void rtcp_mux_uses_the_rtp_port(void **state)
+{
+	uint8_t report[32];
+	unsigned length = receiver_report(report, 1, 2);
+
+	leg_b.rtcp_mux = true;
+	leg_b.remote_rtcp = leg_b.remote;
+	rig_leg_change(rig, B, &leg_b);
+	assert_int_equal(deliver(&leg_b, report, length), 1);
+	assert_int_equal(rtp_get16(out[0].frame + 36), leg_a.remote.port + 1);
+	leg_a.local.port++;
+	leg_a.remote.port++;
+	assert_int_equal(deliver(&leg_a, report, length), 1);
+	assert_int_equal(rtp_get16(out[0].frame + 34), leg_b.local.port);
+	assert_int_equal(rtp_get16(out[0].frame + 36), leg_b.remote.port);
+	assert_true(rig_sound(&out[0]));
+}
+
+// --- sources --------------------------------------------------------------------------------------------------------
+
+static void a_later_source_goes_on_the_same_line(void **state)
+{
+	uint8_t report[32];
+	const uint8_t *packet;
+	unsigned length;
+
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(send_rtp(&leg_a, (uint16_t)(100 + i), 1000 + i * 160, 0x11), 1);
+	assert_int_equal(send_rtp(&leg_a, 7000, 99, 0x22), 0); // one packet is not believed
+	assert_int_equal(dropped(KG_DROP_seq_probation, A), 1);
+	assert_int_equal(send_rtp(&leg_a, 7001, 99 + 160, 0x22), 1);
+	packet = payload_of(0);
+	assert_int_equal(rtp_get32(packet + 8), 0x11);
+	assert_int_equal(rtp_get16(packet + 2), 103);
+	assert_int_equal(rtp_get32(packet + 4), 1000 + 2 * 160 + 2 * 160); // two bursts of 20 ms later
+	assert_int_equal(send_rtp(&leg_a, 7002, 99 + 320, 0x22), 1);
+	assert_int_equal(rtp_get16(payload_of(0) + 2), 104);
+	// B's report about what it hears speaks of 0x11; A must read of 0x22 and of its own numbers.
+	leg_b.local.port++;
+	leg_b.remote.port++;
+	length = receiver_report(report, 0x55, 0x11);
+	assert_int_equal(deliver(&leg_b, report, length), 1);
+	assert_int_equal(rtp_get32(payload_of(0) + 8), 0x22);
+	assert_int_equal((uint16_t)rtp_get32(payload_of(0) + 16), (uint16_t)(100 + 7001 - 103));
+	assert_int_equal(rig->relay->legs[1].rx.sources, 2);
+}
+
+static void loss_duplicates_and_order_are_counted(void **state)
+{
+	static const uint16_t sequence[] = {65533, 65534, 0, 65535, 1, 1, 4};
+	struct kg_leg_stats stats;
+
+	for (unsigned i = 0; i < 7; i++)
+		assert_int_equal(send_rtp(&leg_a, sequence[i], sequence[i] * 160u, 9), 1);
+	leg_stats(&rig->relay->legs[1], &stats);
+	assert_int_equal(stats.rx_packets, 7);
+	assert_int_equal(stats.rx_lost, 2);
+	assert_int_equal(stats.rx_reordered, 1);
+	assert_int_equal(stats.rx_duplicate, 1);
+}
+
+// --- what does not pass, by name ------------------------------------------------------------------------------------
+
+static void frames_that_are_no_media(void **state)
+{
+	static const struct {
+		unsigned at;
+		uint8_t value;
+		enum kg_drop reason;
+	} cases[] = {
+		{12, 0x86, KG_DROP_not_ip},
+		{14, 0x65, KG_DROP_bad_ip},
+		{14, 0x44, KG_DROP_bad_ip},
+		{16, 0x7f, KG_DROP_bad_ip},
+		{25, 0x55, KG_DROP_bad_ip},
+	};
+	uint8_t packet[172];
+	struct kg_addr other = addr("10.9.9.9", 20000), closed = leg_a.local;
+	unsigned length;
+
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		uint64_t before = dropped(cases[i].reason, 0);
+
+		length = rig_frame(frame, &leg_a.remote, &leg_a.local, packet, rtp(packet, 1, 1, 1), RIG_WHOLE);
+		frame[cases[i].at] = cases[i].value;
+		assert_int_equal(rig_one(rig, frame, length, out), 0);
+		assert_int_equal(dropped(cases[i].reason, 0), before + 1);
+	}
+	assert_int_equal(rig_one(rig, frame, 13, out), 0);
+	assert_int_equal(dropped(KG_DROP_not_ip, 0), 2);
+	length = rig_frame(frame, &leg_a.remote, &other, packet, 172, RIG_WHOLE);
+	assert_int_equal(rig_one(rig, frame, length, out), 0);
+	assert_int_equal(dropped(KG_DROP_not_local, 0), 1);
+	closed.port = 30000;
+	length = rig_frame(frame, &leg_a.remote, &closed, packet, 172, RIG_WHOLE);
+	assert_int_equal(rig_one(rig, frame, length, out), 0);
+	assert_int_equal(dropped(KG_DROP_no_leg, 0), 1);
+	assert_int_equal(rig_one(rig, frame, RELAY_MAX_FRAME + 1, out), 0);
+	assert_int_equal(dropped(KG_DROP_too_long, 0), 1);
+}
+
+// A frame with one header byte changed and its IP checksum mended.
+static void change(unsigned length, unsigned at, uint8_t value)
+{
+	uint32_t sum = 0;
+
+	frame[at] = value;
+	rtp_put16(frame + 24, 0);
+	for (unsigned i = 0; i < 20; i += 2)
+		sum += rtp_get16(frame + 14 + i);
+	sum = (sum & 0xffff) + (sum >> 16);
+	rtp_put16(frame + 24, (uint16_t) ~((sum & 0xffff) + (sum >> 16)));
+	assert_int_equal(rig_one(rig, frame, length, out), 0);
+}
+
+static void datagrams_that_are_none(void **state)
+{
+	uint8_t packet[172];
+	unsigned length = rtp(packet, 1, 1, 1);
+
+	length = rig_frame(frame, &leg_a.remote, &leg_a.local, packet, length, RIG_WHOLE);
+	change(length, 20, 0x20); // more fragments
+	assert_int_equal(dropped(KG_DROP_ip_fragment, 0), 1);
+	length = rig_frame(frame, &leg_a.remote, &leg_a.local, packet, 172, RIG_WHOLE);
+	change(length, 23, 6);
+	assert_int_equal(dropped(KG_DROP_not_udp, 0), 1);
+	length = rig_frame(frame, &leg_a.remote, &leg_a.local, packet, 172, RIG_WHOLE);
+	change(length, 38, 0x10); // UDP says more than there is
+	frame[39] = 7; // less than its header
+	change(length, 38, 0);
+	assert_int_equal(dropped(KG_DROP_bad_udp, 0), 2);
+}
+
+static void senders_and_payloads_that_do_not_fit(void **state)
+{
+	struct kg_leg_config wrong = leg_a;
+	uint8_t packet[172];
+
+	wrong.remote.port++;
+	assert_int_equal(send_rtp(&wrong, 1, 1, 1), 0);
+	wrong.remote = addr("10.0.0.8", 4000);
+	assert_int_equal(send_rtp(&wrong, 1, 1, 1), 0);
+	assert_int_equal(dropped(KG_DROP_wrong_source, A), 2);
+	rtp(packet, 1, 1, 1);
+	packet[0] = 1;
+	assert_int_equal(deliver(&leg_a, packet, 20), 0);
+	assert_int_equal(dropped(KG_DROP_stun, A), 1);
+	packet[0] = 22;
+	assert_int_equal(deliver(&leg_a, packet, 20), 0);
+	assert_int_equal(dropped(KG_DROP_dtls, A), 1);
+	packet[0] = 100;
+	assert_int_equal(deliver(&leg_a, packet, 20), 0);
+	assert_int_equal(deliver(&leg_a, packet, 0), 0);
+	assert_int_equal(dropped(KG_DROP_not_media, A), 2);
+	packet[0] = 0x8f;
+	assert_int_equal(deliver(&leg_a, packet, 20), 0);
+	assert_int_equal(dropped(KG_DROP_rtp_malformed, A), 1);
+	packet[0] = 0x80;
+	packet[1] = 8;
+	assert_int_equal(deliver(&leg_a, packet, 172), 0);
+	assert_int_equal(dropped(KG_DROP_rtp_payload_type, A), 1);
+	packet[1] = 0x80 | 101;
+	assert_int_equal(deliver(&leg_a, packet, 172), 1);
+}
+
+static void legs_that_are_not_ready(void **state)
+{
+	struct kg_leg_config leg = leg_a, peer = leg_b;
+
+	leg.remote.family = 0;
+	rig_leg_change(rig, A, &leg);
+	assert_int_equal(send_rtp(&leg_a, 1, 1, 1), 0);
+	assert_int_equal(dropped(KG_DROP_no_remote, A), 1);
+	assert_int_equal(send_rtp(&leg_b, 1, 1, 1), 0); // the peer has nowhere to send to
+	assert_int_equal(rig->relay->drops[KG_DROP_no_remote], 2);
+	leg = leg_a;
+	leg.may_receive = false;
+	rig_leg_change(rig, A, &leg);
+	assert_int_equal(send_rtp(&leg_a, 1, 1, 1), 0);
+	assert_int_equal(dropped(KG_DROP_direction, A), 1);
+	leg.may_receive = true;
+	leg.peer = 0;
+	rig_leg_change(rig, A, &leg);
+	assert_int_equal(send_rtp(&leg_a, 1, 1, 1), 0);
+	assert_int_equal(dropped(KG_DROP_no_bridge, A), 1);
+	rig_leg_change(rig, A, &leg_a);
+	peer.hop.resolved = false;
+	rig_leg_change(rig, B, &peer);
+	assert_int_equal(send_rtp(&leg_a, 2, 1, 1), 0);
+	assert_int_equal(dropped(KG_DROP_no_next_hop, A), 1);
+	peer.hop.resolved = true;
+	peer.may_send = false;
+	rig_leg_change(rig, B, &peer);
+	assert_int_equal(send_rtp(&leg_a, 3, 1, 1), 0);
+	assert_int_equal(dropped(KG_DROP_direction, A), 2);
+	peer.may_send = true;
+	peer.remote_rtcp.family = 0;
+	rig_leg_change(rig, B, &peer);
+	{
+		struct kg_leg_config rtcp = leg_a;
+		uint8_t report[32];
+
+		rtcp.local.port++;
+		rtcp.remote.port++;
+		assert_int_equal(deliver(&rtcp, report, receiver_report(report, 1, 2)), 0);
+		assert_int_equal(dropped(KG_DROP_rtcp_no_peer, A), 1);
+	}
+	assert_int_equal(send_rtp(&leg_a, 4, 1, 1), 1);
+}
+
+static void a_retired_leg_is_no_peer_and_no_target(void **state)
+{
+	rig_leg_retire(rig, B, &leg_b);
+	assert_int_equal(send_rtp(&leg_b, 1, 1, 1), 0);
+	assert_int_equal(dropped(KG_DROP_no_leg, 0), 1);
+	assert_int_equal(send_rtp(&leg_a, 1, 1, 1), 0);
+	assert_int_equal(dropped(KG_DROP_peer_gone, A), 1);
+	// the same place, another leg: A's old peer is still gone, and nothing of the old one is left
+	rig_leg_create(rig, B + (1u << LEG_INDEX_BITS), &leg_b);
+	assert_int_equal(send_rtp(&leg_a, 2, 1, 1), 0);
+	assert_int_equal(dropped(KG_DROP_peer_gone, A), 2);
+	assert_int_equal(rig->relay->legs[2].tx.packets, 0);
+	assert_int_equal(rig->relay->legs_live, 2);
+}
+
+static void a_full_nic_is_counted(void **state)
+{
+	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(rig->pool);
+	uint8_t packet[172];
+	unsigned length = rig_frame(frame, &leg_a.remote, &leg_a.local, packet, rtp(packet, 1, 1, 1), RIG_WHOLE);
+
+	memcpy(rte_pktmbuf_append(mbuf, (uint16_t)length), frame, length);
+	relay_process(rig->relay, &mbuf, 1, 1);
+	assert_int_equal(rig->relay->tx[1].count, 1);
+	relay_sent(rig->relay, 1, 0);
+	assert_int_equal(dropped(KG_DROP_tx_full, A), 1);
+	assert_int_equal(rig->relay->taken, rig->relay->given);
+	rig->relay->tx[1].count = RELAY_TX; // more than a turn may hold
+	mbuf = rte_pktmbuf_alloc(rig->pool);
+	memcpy(rte_pktmbuf_append(mbuf, (uint16_t)length), frame, length);
+	relay_process(rig->relay, &mbuf, 1, 1);
+	assert_int_equal(dropped(KG_DROP_tx_full, A), 2);
+	rig->relay->tx[1].count = 0;
+}
+
+// --- the picture ----------------------------------------------------------------------------------------------------
+
+static void the_picture_has_every_stage_and_reason(void **state)
+{
+	const char *picture = kg_media_graph();
+
+	for (unsigned i = 0; i < RELAY_STAGES; i++)
+		assert_non_null(strstr(picture, relay_stages[i].name));
+	for (unsigned i = 0; i < KG_DROP_COUNT; i++)
+		assert_non_null(strstr(picture, kg_drop_info[i].id));
+	for (const char *line = picture; *line; line += strcspn(line, "\n") + 1)
+		assert_true(strcspn(line, "\n") <= 100);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(rtp_passes_bit_exact_both_ways),
+		TEST(a_burst_keeps_its_order),
+		TEST(checksums_are_whole_whatever_came),
+		TEST(options_and_padding_are_gone),
+		TEST(rtcp_passes_on_its_own_port),
+		TEST(rtcp_mux_uses_the_rtp_port),
+		TEST(a_later_source_goes_on_the_same_line),
+		TEST(loss_duplicates_and_order_are_counted),
+		TEST(frames_that_are_no_media),
+		TEST(datagrams_that_are_none),
+		TEST(senders_and_payloads_that_do_not_fit),
+		TEST(legs_that_are_not_ready),
+		TEST(a_retired_leg_is_no_peer_and_no_target),
+		TEST(a_full_nic_is_counted),
+		TEST(the_picture_has_every_stage_and_reason),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "rtp.h"
+
+static void the_first_bytes_say_what_it_is(void **state)
+{
+	static const struct {
+		uint8_t first, second;
+		enum rtp_kind kind;
+	} cases[] = {
+		{0, 1, RTP_KIND_STUN},
+		{3, 0, RTP_KIND_STUN},
+		{4, 0, RTP_KIND_OTHER},
+		{19, 0, RTP_KIND_OTHER},
+		{20, 0, RTP_KIND_DTLS},
+		{63, 0, RTP_KIND_DTLS},
+		{64, 0, RTP_KIND_OTHER},
+		{127, 0, RTP_KIND_OTHER},
+		{128, 0, RTP_KIND_RTP},
+		{128, 191, RTP_KIND_RTP},
+		{128, 192, RTP_KIND_RTCP},
+		{129, 200, RTP_KIND_RTCP},
+		{191, 223, RTP_KIND_RTCP},
+		{128, 224, RTP_KIND_RTP},
+		{192, 0, RTP_KIND_OTHER},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+		assert_int_equal(rtp_kind((uint8_t[]){cases[i].first, cases[i].second}, 2), cases[i].kind);
+	assert_int_equal(rtp_kind((uint8_t[]){128}, 1), RTP_KIND_OTHER);
+}
+
+static void an_rtp_header_must_be_whole(void **state)
+{
+	uint8_t packet[64] = {0x80};
+
+	assert_true(rtp_sound(packet, 12));
+	assert_false(rtp_sound(packet, 11));
+	packet[0] = 0x40; // version 1
+	assert_false(rtp_sound(packet, 12));
+	packet[0] = 0x82; // two CSRCs
+	assert_true(rtp_sound(packet, 20));
+	assert_false(rtp_sound(packet, 19));
+	packet[0] = 0x90; // extension of one word
+	packet[15] = 1;
+	assert_true(rtp_sound(packet, 20));
+	assert_false(rtp_sound(packet, 19));
+	assert_false(rtp_sound(packet, 15));
+	packet[0] = 0xa0; // padding
+	packet[15] = 4;
+	assert_true(rtp_sound(packet, 16));
+	packet[15] = 5; // more than there is
+	assert_false(rtp_sound(packet, 16));
+	packet[15] = 0;
+	assert_false(rtp_sound(packet, 16));
+}
+
+static void an_rtcp_compound_must_be_whole(void **state)
+{
+	uint8_t packet[128] = {0x80, 201, 0, 1};
+
+	assert_true(rtcp_sound(packet, 8));
+	assert_false(rtcp_sound(packet, 4));
+	assert_false(rtcp_sound(packet, 9));
+	assert_false(rtcp_sound(packet, 12)); // a second one that is none
+	packet[8] = 0x81;                     // SDES with one chunk
+	packet[9] = 202;
+	packet[11] = 1;
+	assert_true(rtcp_sound(packet, 16));
+	packet[11] = 2; // longer than there is
+	assert_false(rtcp_sound(packet, 16));
+	packet[11] = 1;
+	packet[0] = 0x81; // claims a report block that it lacks
+	assert_false(rtcp_sound(packet, 16));
+	packet[0] = 0xa0; // padding in the first of two
+	packet[7] = 4;
+	assert_false(rtcp_sound(packet, 16));
+}
+
+// Feed sequence numbers; each step says what it was taken for.
+struct step {
+	uint16_t sequence;
+	enum rtp_order order;
+};
+
+static struct rtp_source feed(const struct step *steps, size_t count)
+{
+	struct rtp_source source = {0};
+	uint64_t lost_before;
+
+	for (size_t i = 0; i < count; i++)
+		assert_int_equal(rtp_source_sequence(&source, steps[i].sequence, &lost_before), steps[i].order);
+	return source;
+}
+#define FEED(...) feed((struct step[]){__VA_ARGS__}, sizeof((struct step[]){__VA_ARGS__}) / sizeof(struct step))
+
+static void loss_is_what_did_not_come(void **state)
+{
+	struct rtp_source source = FEED({10, RTP_FIRST}, {11, RTP_IN_ORDER}, {14, RTP_IN_ORDER});
+
+	assert_int_equal(rtp_source_lost(&source), 2);
+	source = FEED({10, RTP_FIRST}, {12, RTP_IN_ORDER}, {11, RTP_REORDERED}, {13, RTP_IN_ORDER});
+	assert_int_equal(rtp_source_lost(&source), 0);
+	source =
+		FEED({10, RTP_FIRST}, {11, RTP_IN_ORDER}, {11, RTP_DUPLICATE}, {13, RTP_IN_ORDER}, {10, RTP_DUPLICATE});
+	assert_int_equal(rtp_source_lost(&source), 1); // duplicates do not hide it
+}
+
+static void sequence_goes_on_past_65535(void **state)
+{
+	struct rtp_source source = FEED(
+		{65534, RTP_FIRST}, {65535, RTP_IN_ORDER}, {1, RTP_IN_ORDER}, {0, RTP_REORDERED}, {3, RTP_IN_ORDER});
+
+	assert_int_equal(source.cycles + source.max_seq, 65536 + 3);
+	assert_int_equal(rtp_source_lost(&source), 1);
+}
+
+static void a_jump_counts_when_a_second_packet_confirms_it(void **state)
+{
+	struct rtp_source source = FEED({10, RTP_FIRST}, {30000, RTP_REORDERED}, {11, RTP_IN_ORDER},
+		{30001, RTP_REORDERED}, {30002, RTP_RESTART}, {30003, RTP_IN_ORDER});
+
+	assert_int_equal(source.max_seq, 30003);
+	assert_int_equal(rtp_source_lost(&source), 0);
+}
+
+static void jitter_follows_rfc_3550(void **state)
+{
+	struct rtp_source source = {0};
+	uint64_t lost_before;
+
+	// Each second packet is 16 clock units late: |D| is 16 each time, J grows by (16 - J) / 16 towards 16.
+	for (unsigned i = 0; i < 400; i++) {
+		rtp_source_sequence(&source, (uint16_t)i, &lost_before);
+		rtp_source_timing(&source, i * 160, i * 160 + (i & 1) * 16 + 12345);
+		if (i == 1)
+			assert_int_equal(source.jitter_q4 >> 4, 1);
+	}
+	assert_in_range(source.jitter_q4 >> 4, 15, 16);
+}
+
+static void rtcp_speaks_in_the_mapped_numbers(void **state)
+{
+	// SR of 0x11 with one block about 0x99 (our line towards its sender), SDES of 0x11 (CNAME "ab"), BYE of 0x11.
+	uint8_t packet[] = {0x81, 200, 0, 12, 0, 0, 0, 0x11, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 3, 0xe8, 0, 0, 0, 9, 0, 0, 0,
+		9,                                                                          //
+		0, 0, 0, 0x99, 0, 0, 0, 0, 0, 1, 0, 50, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, //
+		0x81, 202, 0, 3, 0, 0, 0, 0x11, 1, 2, 'a', 'b', 0, 0, 0, 0,                 //
+		0x81, 203, 0, 1, 0, 0, 0, 0x11};
+	const struct rtp_map send = {.in_ssrc = 0x11, .out_ssrc = 0x22, .ts_add = 500, .seq_add = 3};
+	const struct rtp_map receive = {.in_ssrc = 0x88, .out_ssrc = 0x99, .ts_add = 1, .seq_add = 20};
+
+	assert_true(rtcp_sound(packet, sizeof(packet)));
+	rtcp_translate(packet, sizeof(packet), &send, &receive);
+	assert_true(rtcp_sound(packet, sizeof(packet)));
+	assert_int_equal(rtp_get32(packet + 4), 0x22);
+	assert_int_equal(rtp_get32(packet + 8), 0x01020304); // NTP time is its own
+	assert_int_equal(rtp_get32(packet + 16), 1500);
+	assert_int_equal(rtp_get32(packet + 28), 0x88);
+	assert_int_equal(rtp_get32(packet + 36), 65536 + 30);
+	assert_int_equal(rtp_get32(packet + 56), 0x22);
+	assert_memory_equal(packet + 60, "\1\2ab", 4);
+	assert_int_equal(rtp_get32(packet + 72), 0x22);
+}
+
+static void each_sdes_chunk_is_translated(void **state)
+{
+	// Three chunks whose items end 1, 2 and 4 bytes before the next boundary.
+	uint8_t packet[] = {0x80, 201, 0, 1, 0, 0, 0, 0x11,    //
+		0x83, 202, 0, 8, 0, 0, 0, 0x11, 1, 1, 'a', 0,  //
+		0, 0, 0, 0x11, 1, 4, 'a', 'b', 'c', 'd', 0, 0, //
+		0, 0, 0, 0x11, 1, 2, 'a', 'b', 0, 0, 0, 0};
+	const struct rtp_map send = {.in_ssrc = 0x11, .out_ssrc = 0x22}, receive = {0};
+
+	assert_true(rtcp_sound(packet, sizeof(packet)));
+	rtcp_translate(packet, sizeof(packet), &send, &receive);
+	assert_int_equal(rtp_get32(packet + 4), 0x22);
+	assert_int_equal(rtp_get32(packet + 12), 0x22);
+	assert_int_equal(rtp_get32(packet + 20), 0x22);
+	assert_int_equal(rtp_get32(packet + 32), 0x22);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_first_bytes_say_what_it_is),
+		cmocka_unit_test(an_rtp_header_must_be_whole),
+		cmocka_unit_test(an_rtcp_compound_must_be_whole),
+		cmocka_unit_test(loss_is_what_did_not_come),
+		cmocka_unit_test(sequence_goes_on_past_65535),
+		cmocka_unit_test(a_jump_counts_when_a_second_packet_confirms_it),
+		cmocka_unit_test(jitter_follows_rfc_3550),
+		cmocka_unit_test(each_sdes_chunk_is_translated),
+		cmocka_unit_test(rtcp_speaks_in_the_mapped_numbers),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
