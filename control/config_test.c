@@ -1,6 +1,218 @@
 // SPDX-License-Identifier: BSD-3-Clause
-int main(void);
+// Wrong files and what is said of them, word for word; good ones field by field.
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "config.h"
+
+#define NICS "nics: [{name: lan, device: \"af_xdp:eth0\"}]\n"
+#define TRUNKS "trunks: [{name: carrier, target: \"sip:192.0.2.20\"}]\n"
+#define ROUTES "routes: [{to: [\"trunk:carrier\"]}]\n"
+#define GOOD NICS TRUNKS ROUTES
+
+static char said[4096];
+
+static void hear(const char *line, void *arg)
+{
+	size_t length = strlen(said);
+
+	snprintf(said + length, sizeof(said) - length, "%s\n", line);
+}
+
+static struct config *parse(const char *text, int result)
+{
+	struct config *config = NULL;
+
+	said[0] = '\0';
+	assert_int_equal(config_parse("k.yaml", text, strlen(text), &config, hear, NULL), result);
+	return config;
+}
+
+static void wrong_files_get_helpful_errors(void **state)
+{
+	static const struct {
+		const char *text, *error;
+	} cases[] = {
+		{"", "k.yaml:1: file: is empty: write nics, trunks and routes\n"},
+		{"- 1\n", "k.yaml:1: file: is a list: write nics, trunks and routes\n"},
+		{"nics: [\n", "k.yaml:2: file: is no YAML: wrongly indented flow sequence (column 1): mind "
+			      "indentation, quotes and brackets\n"},
+		{NICS NICS TRUNKS ROUTES, "k.yaml:2: file: is no YAML: duplicate key (column 1): mind indentation, "
+					  "quotes and brackets\n"},
+		{TRUNKS ROUTES, "k.yaml:1: nics: is missing: write [{name: lan, device: \"af_xdp:eth0\"}] with your "
+				"interface\n"},
+		{"nics: []\n" TRUNKS ROUTES,
+			"k.yaml:1: nics: is empty: write [{name: lan, device: \"af_xdp:eth0\"}] with your interface\n"},
+		{"nics:\n  - {name: lan, device: eth0}\n" TRUNKS ROUTES,
+			"k.yaml:2: nics[0].device: \"eth0\" is no device: write af_xdp:INTERFACE, for example "
+			"af_xdp:eth0\n"},
+		{GOOD "trunk: []\n", "k.yaml:4: trunk: is no key: did you mean trunks?\n"},
+		{GOOD "media: {port: 1-2}\n", "k.yaml:4: media.port: is no key: did you mean ports?\n"},
+		{GOOD "media: {ports: 9-2}\n", "k.yaml:4: media.ports: \"9-2\" is no port range between 1024 and "
+					       "65534: write FIRST-LAST, for example 16384-32767\n"},
+		{GOOD "media:\n  timeout_s: -1\n",
+			"k.yaml:5: media.timeout_s: \"-1\" does not fit: write a number from 1 to 86400\n"},
+		{NICS ROUTES "trunks: [{name: carrier, target: \"sip:proxy.example.com\"}]\n",
+			"k.yaml:3: trunks[0].target: \"sip:proxy.example.com\" is no SIP address: write sip:IP:PORT, "
+			"for example "
+			"sip:192.0.2.20:5060\n"},
+		{NICS TRUNKS "routes:\n  - to: [\"trunk:carier\"]\n",
+			"k.yaml:4: routes[0].to[0]: there is no trunk \"carier\": write one of carrier\n"},
+		{NICS TRUNKS "routes:\n  - {match: {to: \"(\"}, to: [next_hop]}\n",
+			"k.yaml:4: routes[0].match.to: \"(\" is no pattern (Unmatched ( or \\(): write an extended "
+			"regular expression, "
+			"for example ^9\n"},
+		{NICS ROUTES "trunks: [{name: carrier, target: \"sip:192.0.2.20\", from: [1.2.3.4/40]}]\n",
+			"k.yaml:3: trunks[0].from[0]: \"1.2.3.4/40\" is no IPv4 network: write ADDRESS/BITS, for "
+			"example 192.0.2.0/24\n"},
+		{GOOD "recording: {calls: all}\n",
+			"k.yaml:4: recording.calls: \"all\": recording is not in this version: write none\n"},
+		{GOOD "endpoints: [{user: a}]\n", "k.yaml:4: endpoints: users that register are not in this version: "
+						  "write [], and a trunk for each peer\n"},
+		{GOOD "sip: {listen: [\"tcp:192.0.2.1:5060\"]}\n",
+			"k.yaml:4: sip.listen[0]: \"tcp:192.0.2.1:5060\" is no listener of this version: write "
+			"udp:IP:PORT, for example "
+			"udp:192.0.2.10:5060\n"},
+		{GOOD "api: {listen: \"0.0.0.0:80\"}\n", "k.yaml:4: api.listen: \"0.0.0.0:80\" is no loopback address: "
+							 "write 127.0.0.1:PORT or off (the API has no tokens "
+							 "in this version)\n"},
+		{GOOD "log: {level: loud}\n",
+			"k.yaml:4: log.level: \"loud\" is not known here: write error, warn, info or debug\n"},
+		{"nics: &a [{name: lan, device: \"af_xdp:eth0\"}]\ntrunks: *a\n" ROUTES,
+			"k.yaml:2: trunks: is one value: write [{name: carrier, target: \"sip:192.0.2.20:5060\"}] with "
+			"your peer's "
+			"address\nk.yaml:3: routes[0].to[0]: there is no trunk \"carrier\": write one of \n"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		assert_null(parse(cases[i].text, -EINVAL));
+		assert_string_equal(said, cases[i].error);
+	}
+}
+
+static void every_error_is_reported_at_once(void **state)
+{
+	assert_null(parse("nics:\n  - device: eth0\n" TRUNKS "routes: [{to: [x], strip: many}]\n", -EINVAL));
+	assert_string_equal(said,
+		"k.yaml:2: nics[0].name: is missing: write a short name, for example lan\n"
+		"k.yaml:2: nics[0].device: \"eth0\" is no device: write af_xdp:INTERFACE, for example af_xdp:eth0\n"
+		"k.yaml:4: routes[0].to[0]: \"x\" is no target: write next_hop or trunk:NAME\n"
+		"k.yaml:4: routes[0].strip: \"many\" does not fit: write a number from 0 to 64\n");
+}
+
+static void the_shortest_file_has_the_defaults(void **state)
+{
+	struct config *config = parse(GOOD, 0);
+
+	assert_string_equal(said, "");
+	assert_int_equal(config->nic_count, 1);
+	assert_string_equal(config->nics[0].interface, "eth0");
+	assert_int_equal(config->relay_cpu, -1);
+	assert_false(config->spin);
+	assert_int_equal(config->port_first, 16384);
+	assert_int_equal(config->port_last, 32767);
+	assert_int_equal(config->timeout_s, 60);
+	assert_int_equal(config->hold_timeout_s, 1800);
+	assert_int_equal(config->max_calls, 4096);
+	assert_int_equal(config->listen_count, 0);
+	assert_int_equal(config->trunks[0].target.port, 5060);
+	assert_int_equal(config->trunks[0].from_count, 1);
+	assert_int_equal(config->trunks[0].from[0].prefix, 32);
+	assert_int_equal(config->trunks[0].ring_timeout_s, 180);
+	assert_int_equal(config->routes[0].match_trunk, -1);
+	assert_string_equal(config->cdr_file, "/var/log/kedge/cdr.jsonl");
+	assert_string_equal(config->api_socket, "/run/kedge/kedge.sock");
+	assert_int_equal(config->api_listen.port, 8080);
+	assert_int_equal(config->log_level, KG_LOG_INFO);
+	assert_true(config->log_json);
+	config_destroy(config);
+}
+
+static void a_full_file_is_read_field_by_field(void **state)
+{
+	static const char text[] =
+		"routes:\n  - {match: {trunk: b, to: \"^9\", from: x, source: 192.0.2.0/24}, to: [next_hop, "
+		"\"trunk:a\"], strip: 1, "
+		"prefix: \"00\", record: false}\n"
+		"nics: [{name: n, device: \"af_xdp:e\", addresses: [192.0.2.10/24, 192.0.2.11]}]\n"
+		"trunks:\n  - {name: a, target: \"sip:192.0.2.1:5070\", nic: n, ring_timeout_s: 7, transport: udp}\n"
+		"  - {name: b, target: \"sip:192.0.2.2\", from: [192.0.2.2/32, 198.51.100.0/24]}\n"
+		"lcores: {relay: [1], idle: spin}\nmedia: {ports: 20000-20999, timeout_s: 5, hold_timeout_s: 6, "
+		"max_calls: 7}\n"
+		"sip: {listen: [\"udp:192.0.2.10:5060\", \"udp:192.0.2.11:5061\"]}\nendpoints: []\n"
+		"recording: {calls: none, directory: /x, format: wav}\ncdr: {file: /a/b}\n"
+		"api: {listen: off, socket: /c}\nlog: {level: debug, format: text}\n";
+	struct config *config = parse(text, 0);
+
+	assert_int_equal(config->nics[0].address_count, 2);
+	assert_int_equal(config->relay_cpu, 1);
+	assert_true(config->spin);
+	assert_int_equal(config->port_first, 20000);
+	assert_int_equal(config->port_last, 20999);
+	assert_int_equal(config->max_calls, 7);
+	assert_int_equal(config->listens[1].addr.port, 5061);
+	assert_string_equal(config->trunks[0].nic, "n");
+	assert_int_equal(config->trunks[0].ring_timeout_s, 7);
+	assert_int_equal(config->trunks[1].from_count, 2);
+	assert_int_equal(config->routes[0].match_trunk, 1);
+	assert_true(config->routes[0].has_to && config->routes[0].has_from && config->routes[0].source);
+	assert_int_equal(config->routes[0].targets[0].kind, CONFIG_TO_NEXT_HOP);
+	assert_int_equal(config->routes[0].targets[1].trunk, 0);
+	assert_int_equal(config->routes[0].strip, 1);
+	assert_string_equal(config->routes[0].prefix, "00");
+	assert_int_equal(config->api_listen.family, 0);
+	assert_false(config->log_json);
+	config_destroy(config);
+}
+
+static void networks_hold_what_their_bits_say(void **state)
+{
+	struct config_net net = {.prefix = 26};
+	struct kg_addr addr;
+
+	kg_addr_parse(&net.addr, "192.0.2.64", 0);
+	kg_addr_parse(&addr, "192.0.2.127", 0);
+	assert_true(config_net_has(&net, &addr));
+	kg_addr_parse(&addr, "192.0.2.128", 0);
+	assert_false(config_net_has(&net, &addr));
+	net.prefix = 0;
+	assert_true(config_net_has(&net, &addr));
+	kg_addr_parse(&addr, "2001:db8::1", 0);
+	assert_false(config_net_has(&net, &addr));
+}
+
+static void a_reload_says_what_it_cannot_change(void **state)
+{
+	struct config *now = parse(GOOD, 0),
+		      *next = parse(GOOD "media: {ports: 20000-20999, timeout_s: 7}\ncdr: {file: /x}\n", 0);
+
+	assert_int_equal(config_frozen(now, next, hear, NULL), 2);
+	assert_string_equal(said, "k.yaml: media.ports: a running engine cannot change it: restart kedged to apply it\n"
+				  "k.yaml: cdr.file: a running engine cannot change it: restart kedged to apply it\n");
+	assert_int_equal(config_frozen(now, now, hear, NULL), 0);
+	config_destroy(now);
+	config_destroy(next);
+}
+
 int main(void)
 {
-	return 0;
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(wrong_files_get_helpful_errors),
+		cmocka_unit_test(every_error_is_reported_at_once),
+		cmocka_unit_test(the_shortest_file_has_the_defaults),
+		cmocka_unit_test(a_full_file_is_read_field_by_field),
+		cmocka_unit_test(networks_hold_what_their_bits_say),
+		cmocka_unit_test(a_reload_says_what_it_cannot_change),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -57,6 +57,15 @@ static int routes_take(struct sip_dialog *dialog, const struct sip_msg *msg, boo
 	return 0;
 }
 
+// RFC 3261 19.1.1: what becomes a Request-URI has no headers. A question mark before the @ is part of a name.
+static void uri_cut_headers(char *uri)
+{
+	char *at = uri ? strchr(uri, '@') : NULL;
+
+	if (uri)
+		*strchrnul(at ? at : uri, '?') = '\0';
+}
+
 // Without a Contact (RFC 2543, or a careless provisional), or with one that is no URI, the peer's own address has to
 // do.
 static int target_take(struct sip_dialog *dialog, const struct sip_msg *msg)
@@ -75,6 +84,7 @@ static int target_take(struct sip_dialog *dialog, const struct sip_msg *msg)
 		target = NULL;
 	if (!target)
 		return -ENOMEM;
+	uri_cut_headers(target);
 	free(dialog->target);
 	dialog->target = target;
 	return 0;
@@ -201,9 +211,11 @@ struct sip_msg *sip_dialog_request(
 	struct sip_uri first;
 	bool strict = dialog->route_count && sip_uri_parse(dialog->routes[0], &first) == 0 && !first.lr;
 	char *first_uri = strict ? sip_uri_extract(dialog->routes[0]) : NULL;
-	struct sip_msg *msg = sip_msg_request(sip_method_text(method), first_uri ? first_uri : dialog->target);
+	struct sip_msg *msg;
 	int error = 0;
 
+	uri_cut_headers(first_uri);
+	msg = sip_msg_request(sip_method_text(method), first_uri ? first_uri : dialog->target);
 	next_hop(dialog, dialog->route_count ? dialog->routes[0] : dialog->target, next);
 	free(first_uri);
 	if (!msg)

@@ -26,7 +26,7 @@ static struct fake {
 		char *data;
 	} sent[FAKE_SENT];
 	unsigned sent_count;
-	char told[2048]; // "invite answered:0 …"
+	char told[2048];                                                         // "invite answered:0 …"
 	struct sip_session *session;                                             // the last one
 	void (*react)(struct sip_session *session, const char *word, void *arg); // inside a callback
 	unsigned freed, traced, closed;
@@ -119,7 +119,8 @@ static inline int fake_send(struct sip_wire *wire, const struct kg_addr *local, 
 	fake.sent[fake.sent_count].to = *remote;
 	fake.sent[fake.sent_count].length = length;
 	fake.sent[fake.sent_count].data = strndup(data, length);
-	// What we send must be a message by our own measure; but the refusal of a malformed one echoes what is wrong with it.
+	// What we send must be a message by our own measure; but the refusal of a malformed one echoes what is wrong
+	// with it.
 	if (sip_msg_parse(data, length, &fake.sent[fake.sent_count].msg, &why) != 0) {
 		if (strncmp(data, "SIP/2.0 400 ", 12) == 0 || strncmp(data, "SIP/2.0 505 ", 12) == 0) {
 			free(fake.sent[fake.sent_count].data);
@@ -197,7 +198,8 @@ static inline void fake_request(
 	snprintf(text, sizeof(text),
 		"%s sip:us@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.2:5070;branch=z9hG4bK%s\r\n"
 		"From: \"Peer\" <sip:peer@192.0.2.2>;tag=peer\r\nTo: <sip:us@192.0.2.1>%s%s\r\nCall-ID: call@peer\r\n"
-		"CSeq: %u %s\r\nMax-Forwards: 70\r\nContact: <sip:peer@192.0.2.2:5070>\r\n%s%sContent-Length: %zu\r\n\r\n%s",
+		"CSeq: %u %s\r\nMax-Forwards: 70\r\nContact: <sip:peer@192.0.2.2:5070>\r\n%s%sContent-Length: "
+		"%zu\r\n\r\n%s",
 		method, branch, *to_tag ? ";tag=" : "", to_tag, cseq, method, more,
 		*body && !strstr(more, "Content-Type") ? "Content-Type: application/sdp\r\n" : "", strlen(body), body);
 	fake_receive(text, strlen(text));
@@ -206,8 +208,11 @@ static inline void fake_request(
 // The peer answers the index-th message that we sent. tag "": none.
 static inline void fake_response(unsigned index, int status, const char *tag, const char *more)
 {
-	const struct sip_msg *request = fake.sent[index].msg;
+	const struct sip_msg *request = index < fake.sent_count ? fake.sent[index].msg : NULL;
 	char text[4096];
+
+	if (!request)
+		abort();
 
 	snprintf(text, sizeof(text),
 		"SIP/2.0 %d Whatever\r\nVia: %s\r\nFrom: %s\r\nTo: %s%s%s\r\nCall-ID: %s\r\nCSeq: %s\r\n"
@@ -232,9 +237,11 @@ static inline struct sip_session *fake_call(void)
 	return fake.session;
 }
 
-// The last message sent that begins so; NULL: none.
+// The last message sent that begins so; NULL: none (and *index then names none).
 static inline const struct sip_msg *fake_last(const char *start, unsigned *index)
 {
+	if (index)
+		*index = FAKE_SENT;
 	for (unsigned i = fake.sent_count; i-- > 0;)
 		if (strncmp(fake.sent[i].data, start, strlen(start)) == 0) {
 			if (index)

@@ -101,14 +101,29 @@ static char *comma_find(char *text)
 	return NULL;
 }
 
+// To these we append parameters: a semicolon that ends them (wrong, and seen) must not come to stand beside ours.
+static char *trim_semicolons(char *value)
+{
+	size_t length;
+
+	value = trim(value);
+	length = strlen(value);
+	while (length && strchr("; \t", value[length - 1]))
+		value[--length] = '\0';
+	return value;
+}
+
 static int fields_push(struct sip_msg *msg, char *name, char *value)
 {
 	bool list = !strcasecmp(name, "Via") || !strcasecmp(name, "Route") || !strcasecmp(name, "Record-Route");
 	char *comma;
 
+	if (!strcasecmp(name, "Via") || !strcasecmp(name, "From") || !strcasecmp(name, "To"))
+		value = trim_semicolons(value);
+
 	while (list && (comma = comma_find(value))) {
 		*comma = '\0';
-		if (field_push(msg, name, trim(value)) != 0)
+		if (field_push(msg, name, trim_semicolons(value)) != 0)
 			return -E2BIG;
 		value = comma + 1;
 	}

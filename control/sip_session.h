@@ -23,7 +23,10 @@ enum sip_timeout {
 	SIP_TIMEOUT_C,   // a provisional came but no final one before sip_invite.ring_timeout_ms; CANCEL has been sent
 };
 
-// What the stack tells the call layer. All: Thread: control. `user` is what sip_session_set_user gave.
+// What the stack tells the call layer. All: Thread: control. `user` is what sip_session_set_user gave (NULL until
+// then). Each may call any function of this header on any session, also on the one that it is told of, but
+// sip_stack_close: a session's memory goes from the wheel only, never while a callback runs. Messages live as long as
+// the callback. While sip_stack_close runs, whatever `freed` calls on other sessions is refused with -ESHUTDOWN.
 struct sip_session_ops {
 	// A new INVITE outside any dialog, from `source`. Max-Forwards, merged request (482), Require (420) are
 	// checked, 100 is sent. The callee of this function must answer by provisional/answer/reject, now or later.
@@ -41,8 +44,8 @@ struct sip_session_ops {
 	void (*cancelled)(void *user, struct sip_session *session, const struct sip_msg *msg);
 	// Either: BYE; 200 is sent. The session is over.
 	void (*ended)(void *user, struct sip_session *session, const struct sip_msg *msg);
-	// Either: a timer, or our transport refused. For B, C and ACK the session is over (CANCEL or BYE went out where
-	// due).
+	// Either: a timer, or our transport refused (B then, at once). For B, C and ACK the session is over (CANCEL or
+	// BYE went out where due).
 	void (*timed_out)(void *user, struct sip_session *session, enum sip_timeout what);
 	// Our BYE got its final response (status) or none (408); after it the dialog is gone from every count.
 	void (*bye_done)(void *user, struct sip_session *session, int status);
@@ -97,7 +100,7 @@ struct sip_invite {
 	const char *const *headers; // name, value, name, value, …, NULL; NULL: none
 	unsigned max_forwards;
 	const char *sdp;          // NULL: late offer
-	uint32_t ring_timeout_ms; // timer C of this INVITE
+	uint32_t ring_timeout_ms; // timer C of this INVITE, from its first provisional on; 0: 185 s
 };
 // Returns: the session, or NULL with errno. No callback runs inside.
 struct sip_session *sip_session_invite(struct sip_stack *stack, const struct sip_invite *invite, void *user);

@@ -167,7 +167,8 @@ static void refuse_malformed(struct sip_stack *stack, const struct kg_addr *loca
 	size_t size;
 
 	stack_drop(stack, why);
-	stack_log(stack, KG_LOG_WARN, NULL, "malformed message from %s: %s", kg_addr_text(remote, addr, sizeof(addr)), why);
+	stack_log(stack, KG_LOG_WARN, NULL, "malformed message from %s: %s", kg_addr_text(remote, addr, sizeof(addr)),
+		why);
 	// A stranger's garbage is not answered: it would make us a mirror.
 	if (!stack->options.ops->known_source(stack->options.arg, remote))
 		return;

@@ -10,7 +10,7 @@
 #include "sip_wire.h"
 
 #define STACK_DROPS 64
-#define STACK_LOG_LINES 50 // warnings a second
+#define STACK_LOG_LINES 50   // warnings a second
 #define SIP_RING_MS 185000   // timer C where the call layer names none
 #define SIP_REFRESH_MS 60000 // RFC 3261 13.3.1.1: a UAS that takes its time says so every minute
 #define SIP_ALLOW "INVITE, ACK, CANCEL, BYE, OPTIONS"

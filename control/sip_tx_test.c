@@ -34,7 +34,8 @@ static struct {
 	struct sip_tx *server;
 } t;
 
-static int on_send(void *arg, const struct kg_addr *local, const struct kg_addr *remote, const char *data, size_t length)
+static int on_send(
+	void *arg, const struct kg_addr *local, const struct kg_addr *remote, const char *data, size_t length)
 {
 	assert_true(t.sent_count < SENT_MAX);
 	t.sent[t.sent_count].ms = wheel_now_ms(t.wheel);
@@ -172,10 +173,10 @@ static void expect_times(unsigned from, const uint64_t *times, unsigned count)
 		assert_int_equal(t.sent[from + i].ms, times[i]);
 }
 
-#define TIMES(from, ...)                                                                                               \
-	do {                                                                                                           \
-		static const uint64_t times_[] = {__VA_ARGS__};                                                        \
-		expect_times(from, times_, sizeof(times_) / sizeof(*times_));                                          \
+#define TIMES(from, ...)                                                      \
+	do {                                                                  \
+		static const uint64_t times_[] = {__VA_ARGS__};               \
+		expect_times(from, times_, sizeof(times_) / sizeof(*times_)); \
 	} while (0)
 
 static void expect_none_live(void)
@@ -410,6 +411,7 @@ static void old_peers_without_a_branch(void **state)
 	for (unsigned i = 0; i < 3; i++) {
 		struct sip_tx *invite;
 
+		receive_request("INVITE", branches[i], "");
 		invite = t.server;
 		receive_request("INVITE", branches[i], "");
 		receive_request("CANCEL", branches[i], "");

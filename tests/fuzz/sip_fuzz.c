@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// SIP from the wire: the input as one datagram to the parser alone, then as a script of records (separated by 0x1e) to a
-// whole stack with a clock of its own. A record is
+// SIP from the wire: the input as one datagram to the parser alone, then as a script of records (separated by 0x1e) to
+// a whole stack with a clock of its own. A record is
 //   '+' n        n seconds go by
 //   '@' i s t …  the peer answers what we sent: message i, status 100 + 4s, tag t, more header lines
 //   'C'          we call
@@ -160,7 +160,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
 		fake_wait(100000);
 	}
 	sip_stack_counts(fake.stack, &counts);
-	if (fake.sent_count < FAKE_SENT && counts.ict + counts.ist + counts.nict + counts.nist + counts.dialogs + counts.sessions)
+	if (fake.sent_count < FAKE_SENT &&
+		counts.ict + counts.ist + counts.nict + counts.nist + counts.dialogs + counts.sessions)
 		abort();
 	fake_close();
 	return 0;
