@@ -68,7 +68,6 @@ struct config {
 	uint32_t max_calls;            // media.max_calls, default 4096
 	struct config_listen *listens; // empty: udp 5060 on every nic's address
 	size_t listen_count;
-	bool silent_403; // sip.strangers: refuse (403, default) | ignore
 	struct config_trunk *trunks;
 	size_t trunk_count;
 	struct config_route *routes;

@@ -203,7 +203,7 @@ static int trunk_named(const struct config *config, const char *name)
 
 static const char *trunk_names(const struct config *config, char *out, size_t size)
 {
-	out[0] = '\0';
+	snprintf(out, size, "%s", config->trunk_count ? "" : "trunks (none was read)");
 	for (size_t i = 0; i < config->trunk_count; i++)
 		snprintf(out + strlen(out), size - strlen(out), "%s%s", i ? ", " : "", config->trunks[i].name);
 	return out;
@@ -420,7 +420,6 @@ void config_defaults(struct config *config)
 // --- the table ------------------------------------------------------------------------------------------------------
 
 static const char *const idle_words[] = {"adaptive", "spin", NULL};
-static const char *const stranger_words[] = {"refuse", "ignore", NULL};
 static const char *const level_words[] = {"error", "warn", "info", "debug", NULL};
 static const char *const format_words[] = {"text", "json", NULL};
 
@@ -501,8 +500,6 @@ static const struct schema media_keys[] = {
 
 static const struct schema sip_keys[] = {
 	{"listen", SCHEMA_OWN, .set = set_listen},
-	{"strangers", SCHEMA_CHOICE, false, offsetof(struct config, silent_403), .words = stranger_words,
-		.help = "write refuse (403) or ignore"},
 	{NULL},
 };
 

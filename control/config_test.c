@@ -44,7 +44,7 @@ static void wrong_files_get_helpful_errors(void **state)
 	} cases[] = {
 		{"", "k.yaml:1: file: is empty: write nics, trunks and routes\n"},
 		{"- 1\n", "k.yaml:1: file: is a list: write nics, trunks and routes\n"},
-		{"nics: [\n", "k.yaml:2: file: is no YAML: wrongly indented flow sequence (column 1): mind "
+		{"nics: [\n", "k.yaml:2: file: is no YAML: flow sequence without a closing bracket (column 1): mind "
 			      "indentation, quotes and brackets\n"},
 		{NICS NICS TRUNKS ROUTES, "k.yaml:2: file: is no YAML: duplicate key (column 1): mind indentation, "
 					  "quotes and brackets\n"},
@@ -90,7 +90,8 @@ static void wrong_files_get_helpful_errors(void **state)
 		{"nics: &a [{name: lan, device: \"af_xdp:eth0\"}]\ntrunks: *a\n" ROUTES,
 			"k.yaml:2: trunks: is one value: write [{name: carrier, target: \"sip:192.0.2.20:5060\"}] with "
 			"your peer's "
-			"address\nk.yaml:3: routes[0].to[0]: there is no trunk \"carrier\": write one of \n"},
+			"address\nk.yaml:3: routes[0].to[0]: there is no trunk \"carrier\": write one of trunks "
+			"(none was read)\n"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
