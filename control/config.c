@@ -41,6 +41,9 @@ static void report_at(struct reader *reader, int line, const char *key, const ch
 
 	vsnprintf(message, sizeof(message), fmt, args);
 	snprintf(text, sizeof(text), "%s:%d: %s: %s", reader->file, line > 0 ? line : 1, key, message);
+	for (char *at = text; *at; at++) // a quoted value may hold line ends: an error stays one line
+		if ((unsigned char)*at < 0x20)
+			*at = ' ';
 	reader->errors++;
 	reader->report(text, reader->arg);
 }
@@ -376,6 +379,43 @@ static void report_syntax(struct reader *reader, struct fy_diag *diag)
 		reader_wrong(reader, NULL, "is no YAML: mind indentation, quotes and brackets");
 }
 
+// How many bytes the UTF-8 character at `at` has; 0: it is none, or a control character.
+static size_t utf8_length(const unsigned char *at, const unsigned char *end)
+{
+	size_t length = *at < 0x80 ? 1 : *at < 0xc2 ? 0 : *at < 0xe0 ? 2 : *at < 0xf0 ? 3 : *at < 0xf5 ? 4 : 0;
+
+	if (length == 1 && (*at == 0x7f || (*at < 0x20 && !strchr("\t\n\r", *at))))
+		return 0;
+	if (*at == 0 || length > (size_t)(end - at))
+		return 0;
+	for (size_t i = 1; i < length; i++)
+		if (at[i] >> 6 != 2)
+			return 0;
+	return length;
+}
+
+// libfyaml 0.7 goes round for ever on directives with bytes that are no UTF-8: neither has a place in this file.
+static bool text_right(struct reader *reader, const char *text, size_t length)
+{
+	const unsigned char *at = (const unsigned char *)text, *end = at + length;
+	bool line_start = true;
+
+	for (reader->line = 1; at < end;) {
+		size_t size = utf8_length(at, end);
+
+		if (!size || (line_start && *at == '%')) {
+			reader_wrong(reader, NULL,
+				size ? "has a directive (%%): take the line out"
+				     : "has a byte that is no text: save it as UTF-8");
+			return false;
+		}
+		line_start = *at == '\n';
+		reader->line += line_start;
+		at += size;
+	}
+	return true;
+}
+
 static void read_document(struct reader *reader, struct fy_document *document)
 {
 	struct fy_node *root = document ? fy_document_root(document) : NULL;
@@ -409,14 +449,14 @@ int config_parse(
 	diag = fy_diag_create(&diag_cfg);
 	fy_diag_set_collect_errors(diag, true);
 	// Aliases are not resolved: a few lines of them can stand for gigabytes, and this file needs none.
-	document = memchr(text, '\0', length)
+	document = !text_right(&reader, text, length)
 			   ? NULL
 			   : fy_document_build_from_string(
 				     &(struct fy_parse_cfg){.flags = FYPCF_QUIET | FYPCF_COLLECT_DIAG, .diag = diag},
 				     text, length);
-	if (!document && length && strspn(text, " \t\r\n") < length)
+	if (!document && !reader.errors && length && strspn(text, " \t\r\n") < length)
 		report_syntax(&reader, diag);
-	else
+	else if (!reader.errors)
 		read_document(&reader, document);
 	if (document)
 		fy_document_destroy(document);

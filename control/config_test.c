@@ -43,6 +43,8 @@ static void wrong_files_get_helpful_errors(void **state)
 		const char *text, *error;
 	} cases[] = {
 		{"", "k.yaml:1: file: is empty: write nics, trunks and routes\n"},
+		{"a: 1\n%\253\n", "k.yaml:2: file: has a directive (%): take the line out\n"},
+		{"a: \253\n", "k.yaml:1: file: has a byte that is no text: save it as UTF-8\n"},
 		{"- 1\n", "k.yaml:1: file: is a list: write nics, trunks and routes\n"},
 		{"nics: [\n", "k.yaml:2: file: is no YAML: flow sequence without a closing bracket (column 1): mind "
 			      "indentation, quotes and brackets\n"},

@@ -37,7 +37,7 @@ static void add_address(struct relay *relay, const char *text)
 
 struct rig *rig_create(unsigned legs)
 {
-	struct rig *rig = aligned_alloc(64, sizeof(*rig));
+	struct rig *rig = aligned_alloc(64, (sizeof(*rig) + 63) / 64 * 64);
 	struct relay *relay;
 
 	eal_once();
