@@ -126,7 +126,7 @@ void leg_stats(const struct leg *leg, struct kg_leg_stats *out)
 	out->rx_reordered = read64(&leg->rx.reordered);
 	out->rx_lost = read64(&leg->rx.lost_before) + rtp_source_lost(&source);
 	out->rx_rtcp_packets = read64(&leg->rx.rtcp_packets);
-	out->rx_jitter_us = (uint32_t)((uint64_t)(source.jitter_q4 >> 4) * 1000000 / clock_hz);
+	out->rx_jitter_us = (uint32_t)((uint64_t)source.jitter_q4 * 62500 / clock_hz); // a sixteenth of 1,000,000
 	out->rx_ssrc = source.ssrc;
 	out->rx_sources = __atomic_load_n(&leg->rx.sources, __ATOMIC_RELAXED);
 	out->tx_packets = read64(&leg->tx.packets);
