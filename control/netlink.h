@@ -39,7 +39,9 @@ void netlink_on_change(struct netlink *netlink, void (*fn)(void *arg), void *arg
 int netlink_route(
 	struct netlink *netlink, const struct kg_addr *target, const struct kg_addr *source, struct netlink_route *out);
 
-// fn is also called before the first event loop turn where the neighbour is known already; `hop` gives it at once.
+// `hop` gets what is known at once; fn is called for each change after that, always from the event loop. It may create
+// and destroy watches, also its own. Owns: whoever created the watch destroys it, before netlink_close.
+// Returns: NULL where there is no memory.
 struct netlink_watch *netlink_watch_create(struct netlink *netlink, const struct kg_addr *target,
 	const struct kg_addr *source, netlink_hop_fn fn, void *arg, struct kg_media_hop *hop);
 void netlink_watch_destroy(struct netlink_watch *watch);

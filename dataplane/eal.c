@@ -12,9 +12,13 @@
 
 #include "eal.h"
 #include "kg_log.h"
+#include "nic.h"
 
-#define BASE_MB 512    // packet buffers, rings, drivers
 #define LEG_BYTES 2048 // more than a leg takes
+#define BASE_MB 64     // rings, drivers
+#define NIC_MB 48      // packet buffers of one nic where each takes a page of 4 kB
+#define HUGE_NIC_MB 32 // the same in hugepages
+#define HUGE_NICS 3    // with hugepages what more nics need is taken when they need it
 #define RELAY_LCORE 1
 
 static int relay_cpu_chosen;
@@ -30,14 +34,27 @@ static enum kg_log_level level_of(int rte_level)
 	return rte_level == (int)RTE_LOG_WARNING ? KG_LOG_WARN : KG_LOG_DEBUG;
 }
 
+// Warnings that warn of nothing: we chose the pages that there are.
+static bool is_noise(const char *data, size_t length)
+{
+	static const char *const noise[] = {"EAL: No free ", "EAL: No available "};
+
+	for (size_t i = 0; i < sizeof(noise) / sizeof(*noise); i++)
+		if (length > strlen(noise[i]) && strncmp(data, noise[i], strlen(noise[i])) == 0)
+			return true;
+	return false;
+}
+
 static ssize_t log_write(void *cookie, const char *data, size_t size)
 {
+	enum kg_log_level level = level_of(rte_log_cur_msg_loglevel());
 	size_t length = size;
 
 	while (length > 0 && (data[length - 1] == '\n' || data[length - 1] == '\r'))
 		length--;
 	if (length)
-		kg_log(level_of(rte_log_cur_msg_loglevel()), "dpdk", "%.*s", (int)length, data);
+		kg_log(level == KG_LOG_WARN && is_noise(data, length) ? KG_LOG_DEBUG : level, "dpdk", "%.*s",
+			(int)length, data);
 	return (ssize_t)size;
 }
 
@@ -65,47 +82,55 @@ static unsigned long free_huge_mb(void)
 	return pages * 2;
 }
 
-// Write the allowed CPUs as "0,1,5". Returns: the last one, or -1.
-static int allowed_cpus(char *out, size_t size)
+// Write CPUs as "0-3,5" (of any length: an EAL list of ranges is short). Returns: the last one, or -1.
+static int list_cpus(const cpu_set_t *set, char *out, size_t size)
 {
-	cpu_set_t set;
 	int last = -1;
 
 	out[0] = '\0';
-	if (sched_getaffinity(0, sizeof(set), &set) != 0)
-		return -1;
 	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
 		size_t length = strlen(out);
+		int first = cpu;
 
-		if (!CPU_ISSET(cpu, &set))
+		if (!CPU_ISSET(cpu, set))
 			continue;
-		snprintf(out + length, size - length, "%s%d", length ? "," : "", cpu);
+		while (cpu + 1 < CPU_SETSIZE && CPU_ISSET(cpu + 1, set))
+			cpu++;
+		snprintf(out + length, size - length, first == cpu ? "%s%d" : "%s%d-%d", length ? "," : "", first, cpu);
 		last = cpu;
 	}
 	return last;
 }
 
+static int check_cpu(const cpu_set_t *set, const char *what, int cpu, const char *all, char *err)
+{
+	if (cpu < CPU_SETSIZE && CPU_ISSET(cpu, set))
+		return 0;
+	snprintf(
+		err, KG_MEDIA_ERR, "%s: CPU %d is none that this process may use: write one of %.100s", what, cpu, all);
+	return -EINVAL;
+}
+
+// lcore 0 is the calling thread, on every CPU that it may use unless it is given one: EAL binds it to what it is told
+// here, and so gives back what it had.
 static int choose_cpus(int control_cpu, int relay_cpu, char *lcores, size_t size, char *err)
 {
 	char all[2048], control[16];
-	int last = allowed_cpus(all, sizeof(all));
 	cpu_set_t set;
+	int last, error = 0;
 
-	if (last < 0) {
+	if (sched_getaffinity(0, sizeof(set), &set) != 0) {
 		snprintf(err, KG_MEDIA_ERR, "the CPUs of this process cannot be read: %s", strerror(errno));
 		return -EIO;
 	}
+	last = list_cpus(&set, all, sizeof(all));
 	relay_cpu_chosen = relay_cpu >= 0 ? relay_cpu : last;
-	sched_getaffinity(0, sizeof(set), &set);
-	if (relay_cpu_chosen >= CPU_SETSIZE || !CPU_ISSET(relay_cpu_chosen, &set)) {
-		snprintf(err, KG_MEDIA_ERR,
-			"lcores.relay: CPU %d is not one that this process may use: write one of %.100s",
-			relay_cpu_chosen, all);
-		return -EINVAL;
-	}
+	error = check_cpu(&set, "lcores.relay", relay_cpu_chosen, all, err);
+	if (!error && control_cpu >= 0)
+		error = check_cpu(&set, "the control thread", control_cpu, all, err);
 	snprintf(control, sizeof(control), "%d", control_cpu);
 	snprintf(lcores, size, "0@(%s),%d@%d", control_cpu >= 0 ? control : all, RELAY_LCORE, relay_cpu_chosen);
-	return 0;
+	return error;
 }
 
 // --- start and stop -------------------------------------------------------------------------------------------------
@@ -113,8 +138,10 @@ static int choose_cpus(int control_cpu, int relay_cpu, char *lcores, size_t size
 int eal_start(int control_cpu, int relay_cpu, uint32_t max_legs, char err[KG_MEDIA_ERR])
 {
 	char prefix[64], lcores[2200], memory[16];
-	unsigned long need_mb = BASE_MB + (unsigned long)max_legs * LEG_BYTES / (1024 * 1024);
-	bool huge = free_huge_mb() >= need_mb;
+	unsigned long legs_mb = (unsigned long)max_legs * LEG_BYTES / (1024 * 1024);
+	unsigned long huge_mb = BASE_MB + HUGE_NICS * HUGE_NIC_MB + legs_mb;
+	bool huge = free_huge_mb() >= huge_mb;
+	unsigned long need_mb = huge ? huge_mb : BASE_MB + (KG_MEDIA_NICS + 1) * NIC_MB + legs_mb;
 	char *args[16];
 	int n = 0, error = choose_cpus(control_cpu, relay_cpu, lcores, sizeof(lcores), err);
 	FILE *stream;
@@ -134,14 +161,10 @@ int eal_start(int control_cpu, int relay_cpu, uint32_t max_legs, char err[KG_MED
 	args[n++] = "--no-shconf";
 	args[n++] = "--lcores";
 	args[n++] = lcores;
+	args[n++] = "--iova-mode=va"; // nobody does DMA, and AF_XDP wants packet buffers in one piece
 	args[n++] = "-m";
 	args[n++] = memory;
-	if (huge) {
-		args[n++] = "--in-memory";
-	} else {
-		args[n++] = "--no-huge";
-		args[n++] = "--iova-mode=va";
-	}
+	args[n++] = huge ? "--in-memory" : "--no-huge"; // ordinary pages cost nothing until they are used
 	args[n] = NULL;
 	if (rte_eal_init(n, args) < 0) {
 		snprintf(err, KG_MEDIA_ERR,
@@ -150,14 +173,21 @@ int eal_start(int control_cpu, int relay_cpu, uint32_t max_legs, char err[KG_MED
 			rte_strerror(rte_errno), need_mb);
 		return -EIO;
 	}
-	kg_info("media", "relay lcore on CPU %d, %lu MB of %s", relay_cpu_chosen, need_mb,
-		huge ? "hugepages" : "ordinary pages (hugepages are faster: see docs/architecture.md)");
+	rmdir(rte_eal_get_runtime_dir()); // it stays empty, and would stay for ever after kill -9
+	if (huge)
+		kg_info("media", "relay lcore on CPU %d, packet buffers in hugepages", relay_cpu_chosen);
+	else
+		kg_info("media",
+			"relay lcore on CPU %d, packet buffers in ordinary pages; with hugepages it is faster: `sysctl "
+			"vm.nr_hugepages=%lu`",
+			relay_cpu_chosen, huge_mb / 2 + 1);
 	return 0;
 }
 
 void eal_stop(void)
 {
-	rte_eal_cleanup();
+	if (nic_left_open() == 0)
+		rte_eal_cleanup();
 }
 
 unsigned eal_relay_lcore(void)

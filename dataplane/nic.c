@@ -6,14 +6,20 @@
 
 #include <rte_bus_vdev.h>
 #include <rte_ethdev.h>
+#include <rte_mempool.h>
 
+#include "kg_log.h"
 #include "nic.h"
+#include "nic_link.h"
 #include "nic_xdp.h"
+
+static unsigned left_open;
 
 static int start_port(struct nic *nic, struct rte_mempool *pool)
 {
 	struct rte_eth_conf conf = {0};
 	struct rte_ether_addr mac;
+	bool running;
 	int error = rte_eth_dev_configure(nic->port_id, 1, 1, &conf);
 
 	if (!error)
@@ -25,34 +31,80 @@ static int start_port(struct nic *nic, struct rte_mempool *pool)
 	if (!error)
 		error = rte_eth_macaddr_get(nic->port_id, &mac);
 	if (!error)
-		error = rte_eth_dev_get_mtu(nic->port_id, &nic->mtu);
+		error = nic->xdp ? nic_link_read(nic->interface, &nic->mtu, &running)
+				 : rte_eth_dev_get_mtu(nic->port_id, &nic->mtu); // DPDK's drivers do not ask the kernel
 	if (!error)
 		memcpy(nic->mac, mac.addr_bytes, sizeof(nic->mac));
+	return error;
+}
+
+static uint64_t pool_bytes(const struct rte_mempool *pool)
+{
+	const struct rte_mempool_memhdr *chunk;
+	uint64_t bytes = 0;
+
+	STAILQ_FOREACH(chunk, &pool->mem_list, next)
+	{
+		bytes += chunk->len;
+	}
+	return bytes;
+}
+
+// Close the port, or leave it open where the driver would detach a program that is not ours.
+static void close_port(struct nic *nic, const char *driver)
+{
+	if (nic->xdp && nic_xdp_foreign(nic->xdp)) {
+		kg_warn("nic", "%s: the XDP program on %s is not ours any more: it is left alone", nic->name,
+			nic->interface);
+		left_open++;
+		return;
+	}
+	if (driver) {
+		rte_vdev_uninit(driver);
+		return;
+	}
+	rte_eth_dev_stop(nic->port_id);
+	rte_eth_dev_close(nic->port_id);
+}
+
+// Returns: 0 and what DPDK needs to open the device, or -errno with a sentence in err.
+static int choose_driver(
+	struct nic *nic, const struct rte_mempool *pool, char *driver, char *devargs, unsigned size, char *err)
+{
+	static unsigned number; // each device's name in DPDK
+	int error;
+
+	if (strcmp(nic->device, "null") == 0) {
+		snprintf(driver, size, "net_null%u", number++);
+		return 0;
+	}
+	if (strncmp(nic->device, "af_xdp:", 7) != 0) {
+		snprintf(err, KG_MEDIA_ERR, "%s: \"%s\" is no device: write af_xdp:INTERFACE", nic->name, nic->device);
+		return -EINVAL;
+	}
+	snprintf(nic->interface, sizeof(nic->interface), "%.31s", nic->device + 7);
+	snprintf(driver, size, "net_af_xdp%u", number++);
+	error = nic_xdp_take(nic->interface, &nic->xdp, devargs, size, err);
+	if (!error)
+		error = nic_link_lockable(pool_bytes(pool), err);
 	return error;
 }
 
 int nic_open(
 	const struct kg_media_nic_config *config, struct rte_mempool *pool, struct nic *out, char err[KG_MEDIA_ERR])
 {
-	static unsigned number; // each device's name in DPDK
-	char driver[64], devargs[256] = "";
+	char driver[256], devargs[256] = "";
+	const char *why;
 	int error;
 
 	memset(out, 0, sizeof(*out));
 	snprintf(out->name, sizeof(out->name), "%s", config->name);
 	snprintf(out->device, sizeof(out->device), "%s", config->device);
-	if (strncmp(config->device, "af_xdp:", 7) == 0) {
-		snprintf(out->interface, sizeof(out->interface), "%.31s", config->device + 7);
-		error = nic_xdp_take(out->interface, &out->xdp, devargs, sizeof(devargs), err);
-		if (error)
-			return error;
-		snprintf(driver, sizeof(driver), "net_af_xdp%u", number++);
-	} else if (strcmp(config->device, "null") == 0) {
-		snprintf(driver, sizeof(driver), "net_null%u", number++);
-	} else {
-		snprintf(err, KG_MEDIA_ERR, "%s: \"%s\" is no device: write af_xdp:INTERFACE", config->name,
-			config->device);
-		return -EINVAL;
+	error = choose_driver(out, pool, driver, devargs, sizeof(driver), err);
+	if (error) {
+		nic_xdp_give(out->xdp);
+		out->xdp = NULL;
+		return error;
 	}
 	error = rte_vdev_init(driver, devargs);
 	if (!error)
@@ -60,10 +112,12 @@ int nic_open(
 	if (!error)
 		error = start_port(out, pool);
 	if (error) {
-		snprintf(err, KG_MEDIA_ERR, "%s: DPDK cannot open %s (%s); the log lines of area dpdk above say more",
-			config->name, config->device, strerror(-error));
-		rte_vdev_uninit(driver);
+		why = out->xdp ? nic_xdp_reason() : "";
+		snprintf(err, KG_MEDIA_ERR, "%s: %s cannot be opened: %s%s; the log lines of area dpdk above say more",
+			config->name, config->device, *why ? "the kernel says: " : "", *why ? why : strerror(-error));
+		close_port(out, driver);
 		nic_xdp_give(out->xdp);
+		out->xdp = NULL;
 		return error;
 	}
 	if (out->xdp)
@@ -75,10 +129,14 @@ int nic_open(
 
 void nic_close(struct nic *nic)
 {
-	rte_eth_dev_stop(nic->port_id);
-	rte_eth_dev_close(nic->port_id);
+	close_port(nic, NULL);
 	nic_xdp_give(nic->xdp);
 	nic->xdp = NULL;
+}
+
+unsigned nic_left_open(void)
+{
+	return left_open;
 }
 
 int nic_set_addresses(struct nic *nic, const struct kg_addr *addrs, unsigned count)
@@ -96,11 +154,7 @@ int nic_set_addresses(struct nic *nic, const struct kg_addr *addrs, unsigned cou
 
 int nic_set_live(struct nic *nic, const struct kg_addr *local, bool on)
 {
-	int changed = nic->xdp ? nic_xdp_live(nic->xdp, local, on) : 0;
-
-	if (changed > 0)
-		nic->live_ports += on ? 1 : (uint32_t)-1;
-	return changed < 0 ? changed : 0;
+	return nic->xdp ? nic_xdp_live(nic->xdp, local, on) : 0;
 }
 
 void nic_info(const struct nic *nic, struct kg_nic_info *out)
@@ -108,7 +162,9 @@ void nic_info(const struct nic *nic, struct kg_nic_info *out)
 	struct rte_eth_dev_info info;
 	struct rte_eth_stats stats;
 	struct rte_eth_link link;
+	bool running;
 
+	memset(out, 0, sizeof(*out));
 	snprintf(out->name, sizeof(out->name), "%s", nic->name);
 	snprintf(out->device, sizeof(out->device), "%s", nic->device);
 	snprintf(out->steering, sizeof(out->steering), "none"); // one queue: there is nothing to steer
@@ -118,10 +174,12 @@ void nic_info(const struct nic *nic, struct kg_nic_info *out)
 	out->mtu = nic->mtu;
 	out->rx_ring = out->tx_ring = NIC_RING;
 	out->queues = 1;
-	out->live_ports = nic->live_ports;
+	out->live_ports = nic->xdp ? nic_xdp_live_ports(nic->xdp) : 0;
 	if (rte_eth_dev_info_get(nic->port_id, &info) == 0)
 		snprintf(out->driver, sizeof(out->driver), "%s", info.driver_name);
-	if (rte_eth_link_get_nowait(nic->port_id, &link) == 0)
+	if (nic->xdp)
+		out->link_up = nic_link_read(nic->interface, &out->mtu, &running) == 0 && running;
+	else if (rte_eth_link_get_nowait(nic->port_id, &link) == 0)
 		out->link_up = link.link_status;
 	if (rte_eth_stats_get(nic->port_id, &stats) == 0) {
 		out->rx_packets = stats.ipackets;

@@ -19,10 +19,9 @@ struct nic {
 	char interface[32]; // control: rw; "" where the device has none
 	uint16_t port_id;   // control: rw before lcores start, then everyone: ro
 	uint8_t mac[6];
-	uint16_t mtu;
+	uint16_t mtu;                             // when it was opened
 	struct kg_addr addrs[KG_MEDIA_NIC_ADDRS]; // control: rw
 	unsigned addr_count;
-	uint32_t live_ports; // control: rw
 	struct nic_xdp *xdp; // control: rw; NULL for other drivers
 };
 
@@ -32,6 +31,9 @@ int nic_open(
 	const struct kg_media_nic_config *config, struct rte_mempool *pool, struct nic *out, char err[KG_MEDIA_ERR]);
 // Stop the port, detach our XDP program and nothing else.
 void nic_close(struct nic *nic);
+// Ports that were left open because closing them would have detached an XDP program that is not ours: as long as there
+// is one, EAL must not be cleaned up either. The end of the process gives them back.
+unsigned nic_left_open(void);
 int nic_set_addresses(struct nic *nic, const struct kg_addr *addrs, unsigned count); // 0, -E2BIG, -EIO
 // Send UDP to local (address and port) to DPDK (on) or leave it to the kernel (off). Returns: 0, -EADDRNOTAVAIL, -EIO.
 int nic_set_live(struct nic *nic, const struct kg_addr *local, bool on);

@@ -6,9 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -19,82 +17,82 @@
 #include <xdp/libxdp.h>
 
 #include "kg_log.h"
+#include "nic_link.h"
 #include "nic_xdp.h"
 #include "xdp/kedge_xdp.h"
+
+#define PORTS 65536
+#define DISPATCHER "xdp_dispatcher" // libxdp's, in front of several programs
+
+// One of our addresses, by its number in the maps.
+struct place {
+	struct kg_addr addr; // family 0: free
+	bool listed;         // false: gone for now; its number is kept while ports of it are live
+	uint32_t live_count;
+	uint8_t live[PORTS / 8];
+};
 
 struct nic_xdp {
 	char interface[IF_NAMESIZE];
 	int ifindex;
-	int lock;    // an abstract socket: gone with the process, also after kill -9
-	int program; // memfd with the ELF object
+	int lock;        // an abstract socket: gone with the process, also after kill -9
+	int file;        // memfd with the ELF object
+	uint32_t our_id; // the program that hangs there by us; 0: none yet
 	int addrs_map, live_map;
-	struct kg_addr addrs[KEDGE_XDP_ADDRS]; // by number; family 0: free
+	struct place places[KEDGE_XDP_ADDRS];
 };
+
+static char kernel_said[128];
 
 // --- libraries that print -------------------------------------------------------------------------------------------
 
 static int bpf_print(enum libbpf_print_level level, const char *format, va_list args)
 {
-	char line[512];
+	static const char kernel[] = "Kernel error message: ";
+	char line[512], *said;
 
+	if (level == LIBBPF_DEBUG)
+		return 0; // each section and symbol of the program
 	vsnprintf(line, sizeof(line), format, args);
 	line[strcspn(line, "\n")] = '\0';
-	kg_debug("xdp", "%s", line);
+	said = strstr(line, kernel);
+	if (said)
+		snprintf(kernel_said, sizeof(kernel_said), "%.127s", said + strlen(kernel));
+	kg_log(level == LIBBPF_WARN ? KG_LOG_WARN : KG_LOG_DEBUG, "xdp", "%s", line);
 	return 0;
 }
 
+// Its warnings are of what we do without: a BPF file system, a dispatcher.
 static int xdp_print(enum libxdp_print_level level, const char *format, va_list args)
 {
-	return bpf_print(LIBBPF_DEBUG, format, args);
+	return level == LIBXDP_DEBUG ? 0 : bpf_print(LIBBPF_INFO, format, args);
+}
+
+const char *nic_xdp_reason(void)
+{
+	return kernel_said;
 }
 
 // --- who holds the interface ----------------------------------------------------------------------------------------
 
-static int check_interface(struct nic_xdp *xdp, char *err)
-{
-	struct ifreq request = {0};
-	int fd;
-
-	xdp->ifindex = (int)if_nametoindex(xdp->interface);
-	if (!xdp->ifindex) {
-		snprintf(err, KG_MEDIA_ERR, "there is no interface %s: `ip link` lists those that there are",
-			xdp->interface);
-		return -ENODEV;
-	}
-	if (geteuid() != 0) {
-		snprintf(err, KG_MEDIA_ERR, "af_xdp:%s needs root: start kedged with sudo", xdp->interface);
-		return -EPERM;
-	}
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", xdp->interface);
-	if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &request) != 0) {
-		snprintf(err, KG_MEDIA_ERR, "interface %s cannot be looked at: %s", xdp->interface, strerror(errno));
-		if (fd >= 0)
-			close(fd);
-		return -EIO;
-	}
-	close(fd);
-	if (!(request.ifr_flags & IFF_UP)) {
-		snprintf(err, KG_MEDIA_ERR, "interface %s is down: write `ip link set dev %s up`", xdp->interface,
-			xdp->interface);
-		return -ENETDOWN;
-	}
-	return 0;
-}
-
+// The name is the interface's number in its network namespace: an interface has several names, and may change them.
 static int lock_interface(struct nic_xdp *xdp, char *err)
 {
 	struct sockaddr_un name = {.sun_family = AF_UNIX};
-	int length = snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1, "kedge-nic-%s", xdp->interface);
+	int length = snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1, "kedge-nic-%d", xdp->ifindex);
+	int error = 0;
 
 	xdp->lock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (xdp->lock >= 0 && bind(xdp->lock, (struct sockaddr *)&name,
-				      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length)) == 0)
-		return 0;
-	snprintf(err, KG_MEDIA_ERR,
-		"another kedged that runs holds interface %s: stop it, or give this one another interface",
-		xdp->interface);
-	return errno ? -errno : -EADDRINUSE;
+	if (xdp->lock < 0 || bind(xdp->lock, (struct sockaddr *)&name,
+				     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length)) != 0)
+		error = -errno;
+	if (error == -EADDRINUSE)
+		snprintf(err, KG_MEDIA_ERR,
+			"another kedged that runs holds interface %s: stop it, or give this one another interface",
+			xdp->interface);
+	else if (error)
+		snprintf(err, KG_MEDIA_ERR, "interface %s cannot be locked: %s", xdp->interface, strerror(-error));
+	return error;
 }
 
 static void program_name(uint32_t id, char *name, size_t size)
@@ -140,7 +138,8 @@ static bool dispatcher_is_ours(struct xdp_multiprog *dispatcher)
 	return any;
 }
 
-static int remove_stale(struct nic_xdp *xdp, uint32_t id, const char *name)
+// Detach what is ours by its name. Returns: 0, or -EBUSY where it is somebody else's, which is left alone, or -errno.
+static int remove_ours(struct nic_xdp *xdp, uint32_t id, const char *name)
 {
 	LIBBPF_OPTS(bpf_xdp_attach_opts, expected);
 	struct xdp_multiprog *dispatcher;
@@ -151,7 +150,7 @@ static int remove_stale(struct nic_xdp *xdp, uint32_t id, const char *name)
 		error = bpf_xdp_detach(xdp->ifindex, XDP_FLAGS_REPLACE, &expected);
 		if (expected.old_prog_fd >= 0)
 			close(expected.old_prog_fd);
-	} else if (strcmp(name, "xdp_dispatcher") == 0) {
+	} else if (strcmp(name, DISPATCHER) == 0) {
 		dispatcher = xdp_multiprog__get_from_ifindex(xdp->ifindex);
 		if (libxdp_get_error(dispatcher))
 			return -EIO;
@@ -175,14 +174,19 @@ static int clear_interface(struct nic_xdp *xdp, char *err)
 	}
 	if (!id)
 		return 0;
-	if (remove_stale(xdp, id, name) != 0) {
+	error = remove_ours(xdp, id, name);
+	if (error == -EBUSY)
 		snprintf(err, KG_MEDIA_ERR,
-			"interface %s has an XDP program of somebody else: %s (id %u). It was left alone. Take it away "
-			"with "
-			"`ip link set dev %s xdp off`, or give kedged another interface",
+			"interface %s has an XDP program of somebody else: %s (id %u). It was left alone: take it away "
+			"(`ip link set dev %s xdp off`), or give kedged another interface",
 			xdp->interface, name, id, xdp->interface);
-		return -EBUSY;
-	}
+	else if (error)
+		snprintf(err, KG_MEDIA_ERR,
+			"interface %s has the XDP program of an engine that died (%s, id %u), and it cannot be "
+			"detached (%s): try `ip link set dev %s xdp off`",
+			xdp->interface, name, id, strerror(-error), xdp->interface);
+	if (error)
+		return error;
 	kg_info("nic", "%s: replaced the XDP program that an engine that died had left (id %u)", xdp->interface, id);
 	return 0;
 }
@@ -191,28 +195,29 @@ static int clear_interface(struct nic_xdp *xdp, char *err)
 
 static int write_program(struct nic_xdp *xdp, char *err)
 {
-	xdp->program = memfd_create("kedge_xdp", MFD_CLOEXEC);
-	if (xdp->program >= 0 &&
-		write(xdp->program, nic_xdp_program, nic_xdp_program_bytes) == (ssize_t)nic_xdp_program_bytes)
+	xdp->file = memfd_create("kedge_xdp", MFD_CLOEXEC);
+	if (xdp->file >= 0 &&
+		write(xdp->file, nic_xdp_program, nic_xdp_program_bytes) == (ssize_t)nic_xdp_program_bytes)
 		return 0;
-	snprintf(err, KG_MEDIA_ERR, "no memory file for the XDP program: %s", strerror(errno));
-	return -errno;
+	snprintf(err, KG_MEDIA_ERR, "the XDP program cannot be written to a memory file: %s", strerror(errno));
+	return -EIO;
 }
 
 int nic_xdp_take(const char *interface, struct nic_xdp **out, char *devargs, unsigned size, char err[KG_MEDIA_ERR])
 {
-	struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
 	struct nic_xdp *xdp = calloc(1, sizeof(*xdp));
 	int error;
 
-	if (!xdp)
+	if (!xdp) {
+		snprintf(err, KG_MEDIA_ERR, "no memory for interface %s", interface);
 		return -ENOMEM;
-	xdp->lock = xdp->program = xdp->addrs_map = xdp->live_map = -1;
+	}
+	xdp->lock = xdp->file = xdp->addrs_map = xdp->live_map = -1;
+	kernel_said[0] = '\0';
 	libbpf_set_print(bpf_print);
 	libxdp_set_print(xdp_print);
-	setrlimit(RLIMIT_MEMLOCK, &unlimited);
-	snprintf(xdp->interface, sizeof(xdp->interface), "%s", interface);
-	error = check_interface(xdp, err);
+	snprintf(xdp->interface, sizeof(xdp->interface), "%.15s", interface);
+	error = nic_link_check(interface, &xdp->ifindex, err);
 	if (!error)
 		error = lock_interface(xdp, err);
 	if (!error)
@@ -225,7 +230,7 @@ int nic_xdp_take(const char *interface, struct nic_xdp **out, char *devargs, uns
 		return error;
 	}
 	snprintf(devargs, size, "iface=%s,start_queue=0,queue_count=1,busy_budget=0,xdp_prog=/proc/self/fd/%d",
-		interface, xdp->program);
+		interface, xdp->file);
 	*out = xdp;
 	return 0;
 }
@@ -250,13 +255,14 @@ int nic_xdp_find_maps(struct nic_xdp *xdp, char err[KG_MEDIA_ERR])
 {
 	uint32_t ids[16], id = 0, length;
 	struct bpf_prog_info info = {.nr_map_ids = 16, .map_ids = (uintptr_t)ids};
-	char name[BPF_OBJ_NAME_LEN];
+	char name[BPF_OBJ_NAME_LEN] = "";
 	int fd = -1;
 
 	length = sizeof(info);
 	if (attached(xdp, &id, name, sizeof(name)) == 0 && id && strcmp(name, KEDGE_XDP_NAME) == 0)
 		fd = bpf_prog_get_fd_by_id(id);
 	if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &length) == 0) {
+		xdp->our_id = id;
 		xdp->addrs_map = find_map(ids, info.nr_map_ids, "kedge_addrs");
 		xdp->live_map = find_map(ids, info.nr_map_ids, "kedge_live");
 	}
@@ -265,9 +271,19 @@ int nic_xdp_find_maps(struct nic_xdp *xdp, char err[KG_MEDIA_ERR])
 	if (xdp->addrs_map >= 0 && xdp->live_map >= 0)
 		return 0;
 	snprintf(err, KG_MEDIA_ERR,
-		"the XDP program on %s is not as expected (%s, id %u): does the kernel support XDP there?",
+		"the XDP program on %s is not as expected (%s, id %u): does something else attach programs there?",
 		xdp->interface, name, id);
 	return -EIO;
+}
+
+bool nic_xdp_foreign(const struct nic_xdp *xdp)
+{
+	char name[BPF_OBJ_NAME_LEN];
+	uint32_t id = 0;
+
+	if (attached(xdp, &id, name, sizeof(name)) != 0 || !id)
+		return false;
+	return xdp->our_id ? id != xdp->our_id : strcmp(name, KEDGE_XDP_NAME) != 0;
 }
 
 void nic_xdp_give(struct nic_xdp *xdp)
@@ -277,10 +293,10 @@ void nic_xdp_give(struct nic_xdp *xdp)
 
 	if (!xdp)
 		return;
-	if (xdp->ifindex && attached(xdp, &id, name, sizeof(name)) == 0 && id)
-		remove_stale(xdp, id, name);
+	if (xdp->ifindex && !nic_xdp_foreign(xdp) && attached(xdp, &id, name, sizeof(name)) == 0 && id)
+		remove_ours(xdp, id, name);
 	for (unsigned i = 0; i < 4; i++) {
-		int fd = (int[]){xdp->lock, xdp->program, xdp->addrs_map, xdp->live_map}[i];
+		int fd = (int[]){xdp->lock, xdp->file, xdp->addrs_map, xdp->live_map}[i];
 
 		if (fd >= 0)
 			close(fd);
@@ -290,12 +306,12 @@ void nic_xdp_give(struct nic_xdp *xdp)
 
 // --- addresses and ports --------------------------------------------------------------------------------------------
 
-static int number_of(const struct nic_xdp *xdp, const struct kg_addr *addr)
+static struct place *place_find(struct nic_xdp *xdp, const struct kg_addr *addr)
 {
-	for (int i = 0; i < KEDGE_XDP_ADDRS; i++)
-		if (xdp->addrs[i].family && kg_addr_same_ip(&xdp->addrs[i], addr))
-			return i;
-	return -1;
+	for (unsigned i = 0; i < KEDGE_XDP_ADDRS; i++)
+		if (xdp->places[i].addr.family && kg_addr_same_ip(&xdp->places[i].addr, addr))
+			return &xdp->places[i];
+	return NULL;
 }
 
 static bool listed(const struct kg_addr *addr, const struct kg_addr *addrs, unsigned count)
@@ -306,40 +322,98 @@ static bool listed(const struct kg_addr *addr, const struct kg_addr *addrs, unsi
 	return false;
 }
 
+static int live_write(const struct nic_xdp *xdp, const struct place *place, unsigned port, bool on)
+{
+	uint32_t key = (uint32_t)(place - xdp->places) * PORTS + port;
+	uint8_t value = on;
+
+	return bpf_map_update_elem(xdp->live_map, &key, &value, BPF_ANY) == 0 ? 0 : -EIO;
+}
+
+// A number for one more address: a free one, else that of an address that is gone, whose ports are forgotten.
+static struct place *place_get(struct nic_xdp *xdp)
+{
+	struct place *gone = NULL;
+
+	for (unsigned i = 0; i < KEDGE_XDP_ADDRS; i++) {
+		if (!xdp->places[i].addr.family)
+			return &xdp->places[i];
+		if (!xdp->places[i].listed)
+			gone = &xdp->places[i];
+	}
+	for (unsigned port = 0; gone && port < PORTS; port++)
+		if (gone->live[port / 8] & 1u << port % 8 && live_write(xdp, gone, port, false) != 0)
+			return NULL;
+	if (gone)
+		memset(gone, 0, sizeof(*gone));
+	return gone;
+}
+
+static int place_list(struct nic_xdp *xdp, const struct kg_addr *addr)
+{
+	struct place *place = place_find(xdp, addr);
+	uint32_t number;
+
+	if (!place)
+		place = place_get(xdp);
+	if (!place)
+		return -EIO;
+	number = (uint32_t)(place - xdp->places);
+	place->addr = *addr;
+	if (!place->listed && bpf_map_update_elem(xdp->addrs_map, addr->ip, &number, BPF_ANY) != 0)
+		return -EIO;
+	place->listed = true;
+	return 0;
+}
+
 int nic_xdp_addresses(struct nic_xdp *xdp, const struct kg_addr *addrs, unsigned count)
 {
+	int error = 0;
+
 	if (count > KEDGE_XDP_ADDRS)
 		return -E2BIG;
-	for (int i = 0; i < KEDGE_XDP_ADDRS; i++) {
-		if (!xdp->addrs[i].family || listed(&xdp->addrs[i], addrs, count))
-			continue;
-		bpf_map_delete_elem(xdp->addrs_map, xdp->addrs[i].ip);
-		xdp->addrs[i].family = 0;
-	}
-	for (unsigned i = 0; i < count; i++) {
-		uint32_t number = 0;
+	for (unsigned i = 0; i < KEDGE_XDP_ADDRS; i++) {
+		struct place *place = &xdp->places[i];
 
-		if (addrs[i].family != 4 || number_of(xdp, &addrs[i]) >= 0)
+		if (!place->listed || listed(&place->addr, addrs, count))
 			continue;
-		while (xdp->addrs[number].family)
-			number++; // there is room: at most as many as fit are listed
-		if (bpf_map_update_elem(xdp->addrs_map, addrs[i].ip, &number, BPF_ANY) != 0)
-			return -EIO;
-		xdp->addrs[number] = addrs[i];
+		bpf_map_delete_elem(xdp->addrs_map, place->addr.ip);
+		place->listed = false;
+		if (!place->live_count)
+			memset(place, 0, sizeof(*place));
 	}
-	return 0;
+	for (unsigned i = 0; i < count && !error; i++)
+		if (addrs[i].family == 4)
+			error = place_list(xdp, &addrs[i]);
+	return error;
 }
 
 int nic_xdp_live(struct nic_xdp *xdp, const struct kg_addr *local, bool on)
 {
-	int number = number_of(xdp, local);
-	uint32_t key = (uint32_t)number * 65536 + local->port;
-	uint8_t was = 0, is = on;
+	struct place *place = place_find(xdp, local);
+	uint8_t bit = (uint8_t)(1u << local->port % 8);
+	bool was = place && place->live[local->port / 8] & bit;
+	int error;
 
-	if (number < 0)
+	if (on && (!place || !place->listed))
 		return -EADDRNOTAVAIL;
-	if (bpf_map_lookup_elem(xdp->live_map, &key, &was) != 0 ||
-		bpf_map_update_elem(xdp->live_map, &key, &is, BPF_ANY) != 0)
-		return -EIO;
-	return was != is;
+	if (was == on)
+		return 0;
+	error = live_write(xdp, place, local->port, on);
+	if (error)
+		return error;
+	place->live[local->port / 8] ^= bit;
+	place->live_count += on ? 1 : (uint32_t)-1;
+	if (!place->listed && !place->live_count)
+		memset(place, 0, sizeof(*place));
+	return 0;
+}
+
+uint32_t nic_xdp_live_ports(const struct nic_xdp *xdp)
+{
+	uint32_t count = 0;
+
+	for (unsigned i = 0; i < KEDGE_XDP_ADDRS; i++)
+		count += xdp->places[i].live_count;
+	return count;
 }

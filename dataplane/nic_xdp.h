@@ -19,9 +19,15 @@ struct nic_xdp;
 int nic_xdp_take(const char *interface, struct nic_xdp **out, char *devargs, unsigned size, char err[KG_MEDIA_ERR]);
 // After the driver has attached the program: find its maps. Returns: 0, or -errno with a sentence in err.
 int nic_xdp_find_maps(struct nic_xdp *xdp, char err[KG_MEDIA_ERR]);
+// Does a program that is not ours hang on the interface? Then the driver must not be closed: it would take it away.
+bool nic_xdp_foreign(const struct nic_xdp *xdp);
+// What the kernel said when it refused the program, or "".
+const char *nic_xdp_reason(void);
 // Give the interface back; a program of ours that the driver left is detached. NULL is fine.
 void nic_xdp_give(struct nic_xdp *xdp);
 
+// The addresses whose live ports go to DPDK. One that goes and comes back finds its live ports as they were.
 int nic_xdp_addresses(struct nic_xdp *xdp, const struct kg_addr *addrs, unsigned count); // 0, -E2BIG, -EIO
-// Returns: 1 where the port's state changed, 0 where it was so already, -EADDRNOTAVAIL, -EIO.
+// Returns: 0, -EADDRNOTAVAIL (on only), -EIO.
 int nic_xdp_live(struct nic_xdp *xdp, const struct kg_addr *local, bool on);
+uint32_t nic_xdp_live_ports(const struct nic_xdp *xdp);

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <linux/capability.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+
+#include "nic_link.h"
+
+// --- what this process may do ---------------------------------------------------------------------------------------
+
+static bool capable(unsigned capability)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+
+	if (syscall(SYS_capget, &header, data) != 0)
+		return false;
+	return data[CAP_TO_INDEX(capability)].effective & CAP_TO_MASK(capability);
+}
+
+static int check_rights(const char *interface, char *err)
+{
+	static const struct {
+		unsigned capability;
+		const char *name;
+	} needs[] = {
+		{CAP_NET_ADMIN, "CAP_NET_ADMIN"},
+		{CAP_NET_RAW, "CAP_NET_RAW"},
+		{CAP_BPF, "CAP_BPF"},
+		{CAP_SYS_ADMIN, "CAP_SYS_ADMIN"},
+	};
+
+	for (unsigned i = 0; i < sizeof(needs) / sizeof(*needs); i++) {
+		if (capable(needs[i].capability))
+			continue;
+		snprintf(err, KG_MEDIA_ERR,
+			"af_xdp:%s: this process lacks %s: run as root, or give it CAP_NET_ADMIN, CAP_NET_RAW, "
+			"CAP_BPF and CAP_SYS_ADMIN",
+			interface, needs[i].name);
+		return -EPERM;
+	}
+	return 0;
+}
+
+int nic_link_lockable(uint64_t bytes, char err[KG_MEDIA_ERR])
+{
+	struct rlimit limit;
+
+	if (capable(CAP_IPC_LOCK) || getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur >= bytes)
+		return 0;
+	snprintf(err, KG_MEDIA_ERR,
+		"%llu kB of memory may be locked and packet buffers need %llu kB: run as root, give CAP_IPC_LOCK, or "
+		"raise the limit (ulimit -l unlimited; LimitMEMLOCK=infinity in a systemd unit)",
+		(unsigned long long)limit.rlim_cur / 1024, (unsigned long long)bytes / 1024);
+	return -EPERM;
+}
+
+static void raise_limits(void)
+{
+	struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
+
+	if (setrlimit(RLIMIT_MEMLOCK, &limit) == 0 || getrlimit(RLIMIT_MEMLOCK, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max; // as far as we may
+	setrlimit(RLIMIT_MEMLOCK, &limit);
+}
+
+// --- what the interface is ------------------------------------------------------------------------------------------
+
+// Ask the interface something by ioctl. Returns: 0 or -errno.
+static int ask(const char *interface, unsigned long what, struct ifreq *request)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), error = 0;
+
+	snprintf(request->ifr_name, sizeof(request->ifr_name), "%.15s", interface);
+	if (fd < 0 || ioctl(fd, what, request) != 0)
+		error = -errno;
+	if (fd >= 0)
+		close(fd);
+	return error;
+}
+
+// The media plane reads one receive queue; with more of them part of the media would go to the kernel.
+static int check_queues(const char *interface, char *err)
+{
+	struct ethtool_channels channels = {.cmd = ETHTOOL_GCHANNELS};
+	struct ifreq request = {.ifr_data = (void *)&channels};
+	unsigned queues;
+
+	if (ask(interface, SIOCETHTOOL, &request) != 0)
+		return 0; // it has none to speak of
+	queues = channels.combined_count + channels.rx_count;
+	if (queues <= 1)
+		return 0;
+	snprintf(err, KG_MEDIA_ERR,
+		"interface %s spreads what it receives over %u queues, and media is read from the first one: write "
+		"`ethtool -L %s %s 1`",
+		interface, queues, interface, channels.combined_count ? "combined" : "rx");
+	return -ENOTSUP;
+}
+
+int nic_link_check(const char *interface, int *ifindex, char err[KG_MEDIA_ERR])
+{
+	struct ifreq request = {0};
+	int error;
+
+	*ifindex = strlen(interface) < IF_NAMESIZE ? (int)if_nametoindex(interface) : 0;
+	if (!*ifindex) {
+		snprintf(
+			err, KG_MEDIA_ERR, "there is no interface %s: `ip link` lists those that there are", interface);
+		return -ENODEV;
+	}
+	error = check_rights(interface, err);
+	if (error)
+		return error;
+	raise_limits();
+	error = ask(interface, SIOCGIFFLAGS, &request);
+	if (error) {
+		snprintf(err, KG_MEDIA_ERR, "interface %s cannot be read: %s", interface, strerror(-error));
+		return error;
+	}
+	if (!(request.ifr_flags & IFF_UP)) {
+		snprintf(
+			err, KG_MEDIA_ERR, "interface %s is down: write `ip link set dev %s up`", interface, interface);
+		return -ENETDOWN;
+	}
+	return check_queues(interface, err);
+}
+
+int nic_link_read(const char *interface, uint16_t *mtu, bool *running)
+{
+	struct ifreq flags = {0}, request = {0};
+	int error = ask(interface, SIOCGIFFLAGS, &flags);
+
+	if (!error)
+		error = ask(interface, SIOCGIFMTU, &request);
+	if (error)
+		return error;
+	*mtu = request.ifr_mtu > UINT16_MAX ? UINT16_MAX : (uint16_t)request.ifr_mtu;
+	*running = flags.ifr_flags & IFF_RUNNING;
+	return 0;
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The kernel's side of an interface that a nic stands on: what must be so before XDP can take it, and what it says of
+// itself. All functions: Thread: control.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kg_media.h"
+
+// May this process, and can this interface? Raises the limit of locked memory where it may.
+// Returns: 0 and the interface's index, or -errno with a sentence in err that says what to do.
+int nic_link_check(const char *interface, int *ifindex, char err[KG_MEDIA_ERR]);
+// May `bytes` be locked in memory? Returns: 0, or -EPERM with a sentence in err.
+int nic_link_lockable(uint64_t bytes, char err[KG_MEDIA_ERR]);
+// Returns: 0, or -errno where it cannot be read (it is gone).
+int nic_link_read(const char *interface, uint16_t *mtu, bool *running);

@@ -1,0 +1,263 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# nic_test.sh BUILD_DIR: the af_xdp nic in two network namespaces. Needs root. Prints a PASS or FAIL line for each case;
+# exit status 1 where one failed.
+#
+#   peer namespace               engine namespace
+#  +----------------+   veth   +---------------------------------------+
+#  | vb 192.0.2.2   |----------| va 192.0.2.1, .3   nic_test (DPDK)    |
+#  +----------------+          |                    sockets (kernel)   |
+#                              +---------------------------------------+
+set -u
+PROGRAM=$(realpath "${1:?usage: nic_test.sh BUILD_DIR}")/dataplane/nic_test
+[ "$(id -u)" = 0 ] || { echo "skipped: needs root, for network namespaces and XDP"; exit 77; }
+[ -x "$PROGRAM" ] || { echo "FAIL $PROGRAM is not built"; exit 1; }
+
+E=kn$$-e P=kn$$-p
+DIR=$(mktemp -d -t kedge-nic-XXXXXX)
+failed=0 all=""
+declare -A pid to from
+export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0" # what DPDK keeps until the end
+
+cleanup() {
+	local one
+	for one in "${!pid[@]}"; do kill -9 "${pid[$one]}" 2>/dev/null; done
+	wait 2>/dev/null
+	ip netns del "$E" 2>/dev/null
+	ip netns del "$P" 2>/dev/null
+	rm -rf "$DIR"
+}
+trap cleanup EXIT
+trap 'exit 1' INT TERM HUP
+
+# --- tools ------------------------------------------------------------------------------------------------------------
+
+# check TITLE GOT WANTED (a pattern)
+check() {
+	if [[ $2 == $3 ]]; then
+		echo "PASS $1"
+	else
+		echo "FAIL $1: got \"$2\", wanted \"$3\""
+		failed=1
+	fi
+}
+
+# engine NAME DEVICE ADDRESS...: start one; its first answer is in $answer
+engine() {
+	local name=$1
+	shift
+	mkfifo "$DIR/$name.in" "$DIR/$name.out"
+	ip netns exec "$E" ${WRAP:-} "$PROGRAM" "$@" <"$DIR/$name.in" >"$DIR/$name.out" 2>>"$DIR/$name.log" &
+	pid[$name]=$!
+	all="$all $!"
+	exec {to[$name]}>"$DIR/$name.in" {from[$name]}<"$DIR/$name.out"
+	read -r -t 30 answer <&"${from[$name]}" || answer="no answer: $(tail -n 5 "$DIR/$name.log")"
+}
+
+# say NAME LINE: its answer is in $answer
+say() {
+	echo "$2" >&"${to[$1]}"
+	read -r -t 10 answer <&"${from[$1]}" || answer="no answer"
+}
+
+# gone NAME [SIGNAL]: end it (quit, or by signal); its status is in $status
+gone() {
+	if [ -n "${2:-}" ]; then kill "-$2" "${pid[$1]}"; else echo quit >&"${to[$1]}"; fi 2>/dev/null
+	wait "${pid[$1]}" 2>/dev/null
+	status=$?
+	exec {to[$1]}>&- {from[$1]}<&-
+	rm -f "$DIR/$1.in" "$DIR/$1.out"
+	unset "pid[$1]" "to[$1]" "from[$1]"
+}
+
+attached() { ip -n "$E" -d link show dev va | sed -n 's/.*prog\/xdp id \([0-9]*\).*/\1/p'; }
+
+# ask ADDRESS PORT COUNT [SIZE [HOW]]: send from the peer; prints who answered. HOW: gso, options, fragment
+ask() { ip netns exec "$P" python3 "$DIR/ask.py" "$@"; }
+
+cat >"$DIR/ask.py" <<'PYTHON'
+import socket, sys
+address, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+size, how = int(sys.argv[4]) if len(sys.argv) > 4 else 172, sys.argv[5] if len(sys.argv) > 5 else ""
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+sock.settimeout(1)
+if how == "options":
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, b"\x94\x04\x00\x00")
+bodies = [(b"%06d" % i) * (size // 6) for i in range(count)]
+if how == "gso":
+    sock.setsockopt(socket.IPPROTO_UDP, 103, size // 6 * 6)  # UDP_SEGMENT
+    sock.sendto(b"".join(bodies), (address, port))
+else:
+    for body in bodies:
+        sock.sendto(body, (address, port))
+missing, by = set(bodies), {"dpdk": 0, "kernel": 0}
+try:
+    while missing:
+        got, source = sock.recvfrom(65536)
+        who = "kernel" if got.startswith(b"kernel") else "dpdk"
+        got = got.removeprefix(b"kernel")
+        if got in missing and source == (address, port):
+            missing.discard(got)
+            by[who] += 1
+except OSError:  # no answer, or nobody there
+    pass
+print(f"dpdk {by['dpdk']} kernel {by['kernel']}")
+PYTHON
+cat >"$DIR/kernel.py" <<'PYTHON'
+import select, socket, sys
+socks = []
+for address in sys.argv[1].split(","):
+    for port in sys.argv[2].split(","):
+        socks.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        socks[-1].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        socks[-1].bind((address, int(port)))
+print("ready", flush=True)
+while True:
+    for sock in select.select(socks, [], [])[0]:
+        data, source = sock.recvfrom(65536)
+        sock.sendto(b"kernel" + data, source)
+PYTHON
+cat >"$DIR/foreign.c" <<'C'
+#include <linux/bpf.h>
+__attribute__((section("xdp"), used)) int foreign(struct xdp_md *ctx) { return XDP_PASS; }
+char foreign_license[] __attribute__((section("license"), used)) = "GPL";
+C
+clang -O2 -target bpf -I"/usr/include/$(uname -m)-linux-gnu" -c "$DIR/foreign.c" -o "$DIR/foreign.o" || exit 1
+
+# --- the two namespaces -----------------------------------------------------------------------------------------------
+
+set -e
+for name in $E $P; do
+	ip netns add "$name"
+	ip -n "$name" link set lo up
+done
+ip link add va netns "$E" type veth peer name vb netns "$P"
+ip -n "$E" addr add 192.0.2.1/24 dev va
+ip -n "$E" addr add 192.0.2.3/24 dev va
+ip -n "$P" addr add 192.0.2.2/24 dev vb
+ip -n "$E" link set va up
+ip -n "$P" link set vb up
+touch "$DIR/kernel.out"
+ip netns exec "$E" python3 "$DIR/kernel.py" 192.0.2.1,192.0.2.3 20000,20002,53 >"$DIR/kernel.out" &
+pid[kernel]=$!
+until grep -q ready "$DIR/kernel.out"; do sleep 0.05; done
+set +e
+
+# --- cases ------------------------------------------------------------------------------------------------------------
+
+engine one af_xdp:va 192.0.2.1 192.0.2.3
+check "starts on a veth" "$answer" ready
+say one cpus
+check "the calling thread keeps its CPUs" "$answer" "$(nproc)"
+say one info
+check "says what it is" "$answer" "driver=net_af_xdp steering=none mtu=1500 link=1 ring=4096 live=0 addresses=2 *"
+check "no port is live at first" "$(ask 192.0.2.1 20000 5)" "dpdk 0 kernel 5"
+say one "on 192.0.2.1 20000"
+check "a port becomes live" "$answer" 0
+check "a live port reaches DPDK, both ways with right checksums" "$(ask 192.0.2.1 20000 500)" "dpdk 500 kernel 0"
+check "another port is the kernel's" "$(ask 192.0.2.1 20002 5)" "dpdk 0 kernel 5"
+check "so is a DNS answer's" "$(ask 192.0.2.1 53 5)" "dpdk 0 kernel 5"
+check "the same port of another address is the kernel's" "$(ask 192.0.2.3 20000 5)" "dpdk 0 kernel 5"
+check "odd sizes too" "$(ask 192.0.2.1 20000 50 1434)" "dpdk 50 kernel 0"
+check "datagrams that the peer's kernel sends as one (GSO)" "$(ask 192.0.2.1 20000 20 600 gso)" "dpdk 20 kernel 0"
+check "IP options are stepped over" "$(ask 192.0.2.1 20000 5 172 options)" "dpdk 5 kernel 0"
+check "fragments are the kernel's" "$(ask 192.0.2.1 20000 3 3000)" "dpdk 0 kernel 3"
+check "so is what is no UDP" "$(ip netns exec "$P" python3 -c 'import socket
+print(socket.socket().connect_ex(("192.0.2.1", 20000)))')" 111 # TCP: refused by the kernel
+check "no wrong checksum at the peer" "$(ip netns exec "$P" awk '/^Udp:/ && $8 ~ /^[0-9]/ {print $8}' /proc/net/snmp)" 0
+say one info
+check "nothing else came to DPDK" "$answer" "* live=1 * odd=0 *"
+say one "off 192.0.2.1 20000"
+check "a port that was live is the kernel's again" "$(ask 192.0.2.1 20000 5)" "dpdk 0 kernel 5"
+say one "off 192.0.2.1 20000"
+check "off twice is off" "$answer" 0
+
+say one "on 192.0.2.1 20000"
+say one "addresses 192.0.2.3"
+check "ports of an address that went are the kernel's" "$(ask 192.0.2.1 20000 5)" "dpdk 0 kernel 5"
+say one "addresses 192.0.2.3 192.0.2.7 192.0.2.8"
+say one "on 192.0.2.7 20002"
+check "and not those of the address that came" "$(ask 192.0.2.3 20000 5)" "dpdk 0 kernel 5"
+say one "on 192.0.2.1 20002"
+check "an address that is not there can have none" "$answer" -99
+say one "addresses 192.0.2.1 192.0.2.3"
+check "an address that comes back has its ports" "$(ask 192.0.2.1 20000 5)" "dpdk 5 kernel 0"
+say one "addresses 192.0.2.3"
+say one "addresses 192.0.2.3 192.0.2.11 192.0.2.12 192.0.2.13 192.0.2.14 192.0.2.15 192.0.2.16 192.0.2.17"
+check "eight others take its place" "$answer" 0
+say one "addresses 192.0.2.3 192.0.2.1"
+check "then its ports are forgotten" "$(ask 192.0.2.1 20000 5)" "dpdk 0 kernel 5"
+say one "addresses 1.0.0.1 1.0.0.2 1.0.0.3 1.0.0.4 1.0.0.5 1.0.0.6 1.0.0.7 1.0.0.8 1.0.0.9"
+check "nine addresses are too many" "$answer" -7
+say one "addresses 192.0.2.1 192.0.2.3"
+
+say one "on 192.0.2.1 20000"
+id=$(attached)
+engine two af_xdp:va 192.0.2.1
+check "a second engine is refused" "$answer" "refused: another kedged that runs holds interface va: *"
+gone two
+check "and touches nothing" "$(attached)" "$id"
+ip -n "$E" link set va down; ip -n "$E" link set va name vx; ip -n "$E" link set vx up
+engine two af_xdp:vx 192.0.2.1
+check "also under another name" "$answer" "refused: another kedged that runs holds interface vx: *"
+gone two
+ip -n "$E" link set vx down; ip -n "$E" link set vx name va; ip -n "$E" link set va up
+check "the first one goes on" "$(ask 192.0.2.1 20000 50)" "dpdk 50 kernel 0"
+
+gone one 9
+check "killed, its program stays" "$(attached)" "$id"
+check "and its ports are the kernel's" "$(ask 192.0.2.1 20000 5)" "dpdk 0 kernel 5"
+engine one af_xdp:va 192.0.2.1 192.0.2.3
+check "the next one replaces it" "$answer" ready
+check "and says so once" "$(grep -c 'replaced the XDP program' "$DIR/one.log")" 1
+say one "on 192.0.2.1 20002"
+check "and works" "$(ask 192.0.2.1 20002 50) $(ask 192.0.2.1 20000 5)" "dpdk 50 kernel 0 dpdk 0 kernel 5"
+gone one
+check "it ends well" "$status" 0
+check "nothing is attached afterwards" "$(attached)" ""
+check "no directory of DPDK is left" "$(for one in $all; do ls -d "/var/run/dpdk/kedge-$one"; done 2>/dev/null)" ""
+
+ip -n "$E" link set dev va xdp obj "$DIR/foreign.o" sec xdp
+id=$(attached)
+engine one af_xdp:va 192.0.2.1
+check "a foreign program: refused, and named" "$answer" \
+	"refused: interface va has an XDP program of somebody else: foreign (id $id)*ip link set dev va xdp off*"
+gone one
+check "and still attached" "$(attached)" "$id"
+ip -n "$E" link set dev va xdp off
+engine one af_xdp:va 192.0.2.1
+check "with it gone the engine starts" "$answer" ready
+ip -n "$E" -force link set dev va xdp obj "$DIR/foreign.o" sec xdp
+id=$(attached)
+gone one
+check "a program that replaced ours while we ran stays" "$(attached)/$status" "$id/0"
+ip -n "$E" link set dev va xdp off
+
+engine one af_xdp:nothing 192.0.2.1
+check "no such interface" "$answer" "refused: there is no interface nothing: *"
+gone one
+ip -n "$E" link add w0 type veth peer name w1
+engine one af_xdp:w0 192.0.2.1
+check "an interface that is down" "$answer" "refused: interface w0 is down: write \`ip link set dev w0 up\`"
+gone one
+ip -n "$E" link set w0 mtu 9000; ip -n "$E" link set w1 mtu 9000; ip -n "$E" link set w0 up
+engine one af_xdp:w0 192.0.2.1
+check "what the kernel refuses is told in its words" "$answer" "refused: *Peer MTU is too large to set XDP*"
+gone one
+ip -n "$E" link add q0 numrxqueues 2 type veth peer name q1 && ip -n "$E" link set q0 up
+engine one af_xdp:q0 192.0.2.1
+check "several receive queues" "$answer" "refused: interface q0 spreads * over 2 queues*ethtool -L q0 rx 1*"
+gone one
+WRAP="setpriv --bounding-set=-sys_admin" engine one af_xdp:va 192.0.2.1
+check "rights that are missing" "$answer" "refused: *lacks CAP_SYS_ADMIN: run as root, or give it CAP_NET_ADMIN, *"
+gone one
+WRAP="setpriv --bounding-set=-ipc_lock,-sys_resource prlimit --memlock=1048576:1048576" engine one af_xdp:va 192.0.2.1
+check "memory that may not be locked" "$answer" "refused: 1024 kB of memory may be locked and packet buffers need *"
+gone one
+engine one af_xdp:lo 127.0.0.1
+check "an interface without native XDP" "$answer" ready
+gone one
+check "an engine's log is the log's" "$(grep -hv '^log [0-3] [a-z]*: ' "$DIR"/*.log | head -n 3)" ""
+
+exit $failed
