@@ -70,15 +70,15 @@ void table_calls(const json_t *answer)
 		printf("no calls\n");
 		return;
 	}
-	printf("%-18s %-12s %-8s %-14s %-14s %-8s %9s %9s\n", "ID", "STATE", "SINCE", "FROM", "TO", "CODEC",
-		"CALLER RX", "CALLEE RX");
+	printf("%-36s %-11s %-8s %-10s %-10s %-6s %6s %6s\n", "ID", "STATE", "SINCE", "FROM", "TO", "CODEC", "RX A",
+		"RX B");
 	json_array_foreach(items(answer), index, call)
 	{
 		const json_t *legs = json_object_get(call, "legs"), *caller = json_array_get(legs, 0);
 		const json_t *callee = json_array_get(legs, json_array_size(legs) - 1);
 		char from[32], to[32], since[16];
 
-		printf("%-18s %-12s %-8s %-14.14s %-14.14s %-8s %9lld %9lld\n", text(call, "id"), text(call, "state"),
+		printf("%-36s %-11s %-8s %-10.10s %-10.10s %-6s %6lld %6lld\n", text(call, "id"), text(call, "state"),
 			clock_time(call, "created", since, sizeof(since)), party(caller, "from", from, sizeof(from)),
 			party(caller, "to", to, sizeof(to)), text(caller, "codec"),
 			number(json_object_get(caller, "rx"), "packets"),
@@ -144,14 +144,13 @@ void table_legs(const json_t *answer)
 		printf("no legs\n");
 		return;
 	}
-	printf("%-20s %-7s %-6s %-21s %-21s %8s %6s\n", "ID", "ROLE", "NIC", "LOCAL", "REMOTE", "RX", "LOST");
+	printf("%-38s %-6s %-21s %-21s %6s %4s\n", "ID", "ROLE", "LOCAL", "REMOTE", "RX", "LOST");
 	json_array_foreach(items(answer), index, leg)
 	{
 		const json_t *rx = json_object_get(leg, "rx");
 
-		printf("%-20s %-7s %-6s %-21s %-21s %8lld %6lld\n", text(leg, "id"), text(leg, "role"),
-			text(leg, "nic"), text(leg, "local"), text(leg, "remote"), number(rx, "packets"),
-			number(rx, "lost"));
+		printf("%-38s %-6s %-21s %-21s %6lld %4lld\n", text(leg, "id"), text(leg, "role"), text(leg, "local"),
+			text(leg, "remote"), number(rx, "packets"), number(rx, "lost"));
 	}
 }
 
