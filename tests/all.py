@@ -183,6 +183,8 @@ def main():
         namespaces(results, args, "gcc", "", args.pattern)
     if built.get("asan") and (all_of_it or args.pattern.startswith("asan-")):
         namespaces(results, args, "asan", "asan-", args.pattern.removeprefix("asan-") or "^(calls|robust)/")
+    if args.long and wanted("faults"):
+        test(results, "faults", [sys.executable, os.path.join(ROOT, "tests", "faults.py")], 2400)
     print(f"\n{time.monotonic() - began:.0f} s" + (f", logs of what failed: {LOGS}" if results.failed else ""))
     print(f"{results.passed} passed, {results.failed} failed, {results.skipped} skipped", flush=True)
     return 1 if results.failed else 0
