@@ -418,7 +418,8 @@ def test_unknown_method(ground):
 def test_unknown_method_in_call(ground):
     with ground.parties(test_unknown_method_in_call) as p:
         call, other = p.answered()
-        call.send("FROBNICATE", 7)
+        call.cseq += 1
+        call.send("FROBNICATE", call.cseq)
         p.a.expect(501)
         p.talk(call, other)
         p.hang_up(call, other)
