@@ -258,15 +258,23 @@ static int make_directory(const char *file)
 	return mkdir(path, 0750) != 0 && errno != EEXIST ? -errno : 0;
 }
 
-// A socket file that nobody answers on was left by an engine that died.
+// A socket file that nobody listens on was left by an engine that died. One whose queue is full still has its engine.
 static int clear_stale(const struct sockaddr_un *name, char *err)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool lives = fd >= 0 && connect(fd, (const struct sockaddr *)name, sizeof(*name)) == 0;
+	struct stat stat;
+	int fd, error;
 
+	if (lstat(name->sun_path, &stat) != 0)
+		return 0; // nothing there, or bind will say why
+	if (!S_ISSOCK(stat.st_mode)) {
+		snprintf(err, 256, "api.socket: %.100s exists and is no socket: write another path", name->sun_path);
+		return -EEXIST;
+	}
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	error = fd >= 0 && connect(fd, (const struct sockaddr *)name, sizeof(*name)) == 0 ? 0 : errno;
 	if (fd >= 0)
 		close(fd);
-	if (lives) {
+	if (error != ECONNREFUSED) {
 		snprintf(err, 256, "api.socket: another engine answers on %.100s: stop it, or write another path",
 			name->sun_path);
 		return -EADDRINUSE;
@@ -278,7 +286,7 @@ static int clear_stale(const struct sockaddr_un *name, char *err)
 static int listen_unix(struct api *api, char *err)
 {
 	struct sockaddr_un name = {.sun_family = AF_UNIX};
-	struct evconnlistener *listener;
+	struct evconnlistener *listener = NULL;
 	int error;
 
 	if (strlen(api->socket) >= sizeof(name.sun_path)) {
@@ -288,21 +296,22 @@ static int listen_unix(struct api *api, char *err)
 	}
 	strcpy(name.sun_path, api->socket);
 	error = make_directory(api->socket);
-	if (!error)
-		error = clear_stale(&name, err);
-	if (error == -EADDRINUSE)
+	if (error)
+		goto fail;
+	error = clear_stale(&name, err);
+	if (error)
 		return error;
-	listener = error ? NULL
-			 : evconnlistener_new_bind(api->options.base, NULL, NULL,
-				   LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 64, (struct sockaddr *)&name,
-				   sizeof(name));
-	if (!listener || chmod(api->socket, 0660) != 0 || !evhttp_bind_listener(api->http, listener)) {
-		snprintf(err, 256, "api.socket: %.100s cannot be made: %s; write another path", api->socket,
-			strerror(error ? -error : errno));
-		return error ? error : -EIO;
-	}
-	api->bound = true;
-	return 0;
+	listener = evconnlistener_new_bind(api->options.base, NULL, NULL, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC,
+		64, (struct sockaddr *)&name, sizeof(name));
+	api->bound = listener;
+	if (listener && chmod(api->socket, 0660) == 0 && evhttp_bind_listener(api->http, listener))
+		return 0;
+	error = errno ? -errno : -EIO;
+	if (listener)
+		evconnlistener_free(listener);
+fail:
+	snprintf(err, 256, "api.socket: %.100s cannot be made: %s; write another path", api->socket, strerror(-error));
+	return error;
 }
 
 // The HTTP address is a convenience beside the socket: where it cannot be had, the engine says so and runs.

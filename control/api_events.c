@@ -2,6 +2,7 @@
 // /v1/events: one chunked answer that goes on while the client reads. A client that reads too slowly is dropped: it
 // comes back with Last-Event-ID and misses nothing.
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,7 @@ struct api_listener {
 	struct evhttp_request *request;
 	struct events_listener events;
 	struct event *keepalive;
+	size_t room;         // what may wait to be sent: MAX_WAITING beyond its replay
 	struct event *leave; // dropping is done from the loop, not from within an event
 };
 
@@ -41,9 +43,14 @@ static void listener_free(struct api_listener *listener)
 	free(listener);
 }
 
+// Where the client went away, evhttp has let go of the unfinished request: it is ours then.
 static void on_closed(struct evhttp_connection *connection, void *arg)
 {
-	listener_free(arg);
+	struct api_listener *listener = arg;
+
+	if (!evhttp_request_get_connection(listener->request))
+		evhttp_request_free(listener->request);
+	listener_free(listener);
 }
 
 static void on_leave(evutil_socket_t fd, short what, void *arg)
@@ -58,13 +65,18 @@ static void on_leave(evutil_socket_t fd, short what, void *arg)
 	evhttp_connection_free(connection);
 }
 
+static size_t waiting(const struct api_listener *listener)
+{
+	struct evhttp_connection *connection = evhttp_request_get_connection(listener->request);
+
+	return evbuffer_get_length(bufferevent_get_output(evhttp_connection_get_bufferevent(connection)));
+}
+
 static void send_text(struct api_listener *listener, const char *text)
 {
-	struct bufferevent *connection =
-		evhttp_connection_get_bufferevent(evhttp_request_get_connection(listener->request));
 	struct evbuffer *chunk;
 
-	if (evbuffer_get_length(bufferevent_get_output(connection)) > MAX_WAITING) {
+	if (waiting(listener) > listener->room) {
 		event_active(listener->leave, EV_TIMEOUT, 0);
 		return;
 	}
@@ -96,14 +108,14 @@ static void begin(struct api_listener *listener, const char *last)
 	struct events *events = listener->api->options.events;
 	char reset[128];
 
+	listener->room = SIZE_MAX; // a replay goes out as a whole: the ring bounds it
 	send_text(listener, ": events of kedge\n\n");
-	if (!last)
-		return;
-	if (events_replay(events, strtoull(last, NULL, 10), send_event, listener) != 0) {
+	if (last && events_replay(events, strtoull(last, NULL, 10), send_event, listener) != 0) {
 		snprintf(reset, sizeof(reset), "id: %llu\nevent: reset\ndata: {}\n\n",
 			(unsigned long long)events_last(events));
 		send_text(listener, reset);
 	}
+	listener->room = MAX_WAITING + waiting(listener);
 }
 
 void api_events(struct api *api, struct evhttp_request *request, const char *id)

@@ -23,7 +23,7 @@ struct cdr {
 
 static int make_directory(const char *file)
 {
-	char path[512];
+	char path[512] = ""; // zeroed past its end: the loop begins at its second byte
 
 	snprintf(path, sizeof(path), "%s", file);
 	for (char *at = path + 1; (at = strchr(at, '/')); at++) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// How the schema table is walked over a YAML document. libfyaml's types stop in config.c and config_schema.c.
+// How the schema table is walked over a YAML document. libfyaml's types stop in config*.c.
 #pragma once
 
 #include <stdbool.h>
@@ -9,6 +9,8 @@
 
 #include "config.h"
 
+#define HELP_TARGET "write sip:IP:PORT, for example sip:192.0.2.20:5060"
+
 struct reader {
 	const char *file;
 	config_report_fn report;
@@ -16,6 +18,8 @@ struct reader {
 	unsigned errors;
 	char path[160]; // "trunks[0].target"
 	int line;       // of the key at hand, for values that have no line of their own
+	int ports_line; // of media.ports
+	bool listen_read;
 	struct config *config;
 };
 
@@ -23,7 +27,8 @@ enum schema_kind {
 	SCHEMA_MAP,    // keys
 	SCHEMA_LIST,   // of maps: keys, size of an item, offset of its pointer, count_offset
 	SCHEMA_TEXT,   // char[size] at offset
-	SCHEMA_STRING, // char * at offset, heap
+	SCHEMA_NAME,   // the same, of letters, digits, - _ . only: names go into metrics, paths and tables
+	SCHEMA_STRING, // char * at offset, heap, at most max characters
 	SCHEMA_NUMBER, // uint32_t at offset, min to max
 	SCHEMA_WORD,   // int at offset: index into words
 	SCHEMA_CHOICE, // bool at offset: false for the first word, true for the second
@@ -41,17 +46,24 @@ struct schema {
 	const char *const *words;
 	const struct schema *keys;
 	void (*set)(struct reader *reader, struct fy_node *node, void *object);
-	void (*item)(void *object); // a new item's defaults that the table cannot say
-	void (*done)(struct reader *reader, struct fy_node *node, const struct config *config); // after a list
-	const char *help;                                                                       // what to write
+	void (*item)(void *object);                                // a new item's defaults that the table cannot say
+	void (*done)(struct reader *reader, struct fy_node *node); // after a list
+	const char *help;                                          // what to write
 };
 
 extern const struct schema config_schema[];  // the file's top level
 void config_defaults(struct config *config); // what the table cannot say
+void config_check(struct reader *reader);    // over several sections, at the end
 
 // Report "FILE:LINE: KEY: ..." at a node (NULL: at the key).
 void reader_wrong(struct reader *reader, struct fy_node *node, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+// The same as a warning in the log: the file is taken.
+void reader_note(struct reader *reader, struct fy_node *node, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+// One more item, zeroed, at the end of a heap array. Returns: the item, or NULL (reported: it is full, or no memory).
+void *reader_grow(struct reader *reader, struct fy_node *node, void *list, size_t *count, size_t size, size_t most);
+char *reader_copy(struct reader *reader, struct fy_node *node, const char *text); // strdup; NULL is reported
 // A scalar's text, or NULL (reported, with `help`). Lives as long as the document.
 const char *reader_text(struct reader *reader, struct fy_node *node, const char *help);
 // A whole number in a range. Returns: false where it is none (reported).
@@ -60,4 +72,27 @@ bool reader_number(
 // Call fn for each item of a list, with [i] in the path. A scalar counts as a list of one.
 void reader_each(struct reader *reader, struct fy_node *node, const char *help,
 	void (*fn)(struct reader *reader, struct fy_node *item, void *object), void *object);
+void reader_defaults(const struct schema *keys, void *object); // what the table says
 void reader_map(struct reader *reader, struct fy_node *node, const struct schema *keys, void *object);
+
+// config_values.c: schema.set for values of a kind of their own
+void set_device(struct reader *reader, struct fy_node *node, void *nic);
+void set_addresses(struct reader *reader, struct fy_node *node, void *nic);
+void set_relay(struct reader *reader, struct fy_node *node, void *config);
+void set_ports(struct reader *reader, struct fy_node *node, void *config);
+void set_listen(struct reader *reader, struct fy_node *node, void *config);
+void set_target(struct reader *reader, struct fy_node *node, void *trunk);
+void set_from(struct reader *reader, struct fy_node *node, void *trunk);
+void set_transport(struct reader *reader, struct fy_node *node, void *trunk);
+void set_trunk_nic(struct reader *reader, struct fy_node *node, void *trunk);
+void set_match_trunk(struct reader *reader, struct fy_node *node, void *route);
+void set_match_to(struct reader *reader, struct fy_node *node, void *route);
+void set_match_from(struct reader *reader, struct fy_node *node, void *route);
+void set_match_source(struct reader *reader, struct fy_node *node, void *route);
+void set_targets(struct reader *reader, struct fy_node *node, void *route);
+void set_record(struct reader *reader, struct fy_node *node, void *route);
+void set_endpoints(struct reader *reader, struct fy_node *node, void *config);
+void set_recording(struct reader *reader, struct fy_node *node, void *config);
+void set_recording_directory(struct reader *reader, struct fy_node *node, void *config);
+void set_recording_format(struct reader *reader, struct fy_node *node, void *config);
+void set_api_listen(struct reader *reader, struct fy_node *node, void *config);

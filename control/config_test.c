@@ -25,7 +25,8 @@ static void hear(const char *line, void *arg)
 {
 	size_t length = strlen(said);
 
-	snprintf(said + length, sizeof(said) - length, "%s\n", line);
+	if (length < sizeof(said) - 1)
+		snprintf(said + length, sizeof(said) - length, "%s\n", line);
 }
 
 static struct config *parse(const char *text, int result)
@@ -45,11 +46,17 @@ static void wrong_files_get_helpful_errors(void **state)
 		{"", "k.yaml:1: file: is empty: write nics, trunks and routes\n"},
 		{"a: 1\n%\253\n", "k.yaml:2: file: has a directive (%): take the line out\n"},
 		{"a: \253\n", "k.yaml:1: file: has a byte that is no text: save it as UTF-8\n"},
-		{"- 1\n", "k.yaml:1: file: is a list: write nics, trunks and routes\n"},
+		{"- 1\n", "k.yaml:1: file: is no list of keys: write nics, trunks and routes\n"},
 		{"nics: [\n", "k.yaml:2: file: is no YAML: flow sequence without a closing bracket (column 1): mind "
 			      "indentation, quotes and brackets\n"},
-		{NICS NICS TRUNKS ROUTES, "k.yaml:2: file: is no YAML: duplicate key (column 1): mind indentation, "
-					  "quotes and brackets\n"},
+		{NICS NICS TRUNKS ROUTES, "k.yaml:2: nics: is written twice: take one out\n"},
+		{GOOD "media: {timeout_s: 5, timeout_s: 6, timeout_s: 7}\n",
+			"k.yaml:4: media.timeout_s: is written twice: take one out\n"
+			"k.yaml:4: media.timeout_s: is written twice: take one out\n"},
+		{GOOD "---\nnics: []\n", "k.yaml:5: file: begins a second document: take its --- out\n"},
+		{GOOD "media:\n", "k.yaml:4: media: is empty: write {ports: FIRST-LAST, timeout_s: SECONDS}\n"},
+		{GOOD "? [a]\n: b\n", "k.yaml:4: file: holds a key that is no word: write KEY: VALUE\n"},
+		{"\xed\xa0\x80: 1\n", "k.yaml:1: file: has a byte that is no text: save it as UTF-8\n"},
 		{TRUNKS ROUTES, "k.yaml:1: nics: is missing: write [{name: lan, device: \"af_xdp:eth0\"}] with your "
 				"interface\n"},
 		{"nics: []\n" TRUNKS ROUTES,
@@ -81,23 +88,88 @@ static void wrong_files_get_helpful_errors(void **state)
 		{GOOD "endpoints: [{user: a}]\n", "k.yaml:4: endpoints: users that register are not in this version: "
 						  "write [], and a trunk for each peer\n"},
 		{GOOD "sip: {listen: [\"tcp:192.0.2.1:5060\"]}\n",
-			"k.yaml:4: sip.listen[0]: \"tcp:192.0.2.1:5060\" is no listener of this version: write "
-			"udp:IP:PORT, for example "
-			"udp:192.0.2.10:5060\n"},
+			"k.yaml:4: sip.listen[0]: \"tcp:192.0.2.1:5060\": SIP is heard over UDP only in this version: "
+			"write udp:IP:PORT, for example udp:192.0.2.10:5060\n"},
 		{GOOD "api: {listen: \"0.0.0.0:80\"}\n", "k.yaml:4: api.listen: \"0.0.0.0:80\" is no loopback address: "
 							 "write 127.0.0.1:PORT or off (the API has no tokens "
 							 "in this version)\n"},
 		{GOOD "log: {level: loud}\n",
 			"k.yaml:4: log.level: \"loud\" is not known here: write error, warn, info or debug\n"},
 		{"nics: &a [{name: lan, device: \"af_xdp:eth0\"}]\ntrunks: *a\n" ROUTES,
-			"k.yaml:2: trunks: is one value: write [{name: carrier, target: \"sip:192.0.2.20:5060\"}] with "
-			"your peer's "
-			"address\nk.yaml:3: routes[0].to[0]: there is no trunk \"carrier\": write one of trunks "
-			"(none was read)\n"},
+			"k.yaml:2: trunks: is an alias (this file knows none): write [{name: carrier, target: "
+			"\"sip:192.0.2.20:5060\"}] with your peer's address\n"
+			"k.yaml:3: routes[0].to[0]: there is no trunk \"carrier\": none is written under trunks\n"},
+		{"nics: [{name: &n lan, device: \"af_xdp:eth0\"}, {name: *n, device: \"af_xdp:eth1\"}]\n" TRUNKS ROUTES,
+			"k.yaml:1: nics[1].name: is an alias (this file knows none): write a short name, for example "
+			"lan\n"},
+		{"nics: [{name: lan, device: \"pci:0000:01:00.0\"}]\n" TRUNKS ROUTES,
+			"k.yaml:1: nics[0].device: \"pci:0000:01:00.0\" is not in this version: write "
+			"af_xdp:INTERFACE, for example af_xdp:eth0\n"},
+		{"nics: [{name: lan, device: \"af_xdp:a-name-much-too-long\"}]\n" TRUNKS ROUTES,
+			"k.yaml:1: nics[0].device: \"af_xdp:a-name-much-too-long\" is no device: write "
+			"af_xdp:INTERFACE, "
+			"for example af_xdp:eth0\n"},
+		{"nics: [{name: lan, device: \"af_xdp:a\"}, {name: wan, device: \"af_xdp:a\"}]\n" TRUNKS ROUTES,
+			"k.yaml:1: nics: two nics have the device af_xdp:a: write it once\n"},
+		{"nics: [{name: \"l a\\\"n\", device: \"af_xdp:a\", vlan: 3, advertise: 192.0.2.1}]\n" TRUNKS ROUTES,
+			"k.yaml:1: nics[0].name: \"l a\"n\" is no name: write letters, digits, - _ . only\n"
+			"k.yaml:1: nics[0].advertise: is not in this version: leave it out; SDP and Contact say the "
+			"nic's own address\n"
+			"k.yaml:1: nics[0].vlan: is not in this version: leave it out; use an untagged interface\n"},
+		{"nics: [{name: lan, device: \"af_xdp:a\", addresses: [\"2001:db8::1/64\", 224.0.0.1]}]\n" TRUNKS
+				ROUTES,
+			"k.yaml:1: nics[0].addresses[0]: \"2001:db8::1/64\": IPv6 is not in this version: write "
+			"ADDRESS/BITS, for example 192.0.2.0/24\n"
+			"k.yaml:1: nics[0].addresses: holds what no machine can have as its address: write those of "
+			"the interface\n"},
+		{NICS ROUTES "trunks: [{name: carrier, target: \"sip:[2001:db8::1]:5060\"}]\n",
+			"k.yaml:3: trunks[0].target: \"sip:[2001:db8::1]:5060\": IPv6 is not in this version: write "
+			"sip:IP:PORT, for example sip:192.0.2.20:5060\n"},
+		{NICS ROUTES
+			"trunks: [{name: carrier, target: \"sip:192.0.2.20\", nic: wan, max_calls: 3, codecs: [PCMU], "
+			"transport: tcp}]\n",
+			"k.yaml:3: trunks[0].nic: there is no nic \"wan\": write one of lan\n"
+			"k.yaml:3: trunks[0].transport: \"tcp\" is not in this version: write udp\n"
+			"k.yaml:3: trunks[0].max_calls: is not in this version: leave it out; media.max_calls bounds "
+			"all calls together\n"
+			"k.yaml:3: trunks[0].codecs: is not in this version: leave it out; the ends keep the codecs "
+			"that they agree on\n"},
+		{NICS TRUNKS "routes: [{match: {to: \"((a{255}){255}){255}\"}, to: [next_hop]}]\n",
+			"k.yaml:3: routes[0].match.to: \"((a{255}){255}){255}\" is too large: write at most 1000 "
+			"characters, repeats written out\n"},
+		{NICS TRUNKS "routes: [{match: {from: '(.*)x\\1'}, to: [next_hop]}]\n",
+			"k.yaml:3: routes[0].match.from: \"(.*)x\\1\" refers back to a group (\\1): write an extended "
+			"regular expression, for example ^9\n"},
+		{GOOD "media: {ports: 5000-6000}\n", "k.yaml:4: media.ports: 5000-6000 holds 5060, where SIP listens: "
+						     "write a range without it, or sip.listen\n"},
+		{GOOD "media: {ports: 20001-20002}\n",
+			"k.yaml:4: media.ports: \"20001-20002\" has no even port with "
+			"an odd one above it: write FIRST-LAST, for example 16384-32767\n"},
+		{GOOD "sip: {listen: [\"udp:192.0.2.1:20000\", \"udp:0.0.0.0\", \"udp:192.0.2.1\", "
+		      "\"udp:192.0.2.1:5060\"]}\n",
+			"k.yaml:4: sip.listen[0]: \"udp:192.0.2.1:20000\" lies in media.ports 16384-32767: write a "
+			"port "
+			"outside of it\n"
+			"k.yaml:4: sip.listen[1]: \"udp:0.0.0.0\" is no listener of this version: write udp:IP:PORT, "
+			"for example udp:192.0.2.10:5060\n"
+			"k.yaml:4: sip.listen[3]: \"udp:192.0.2.1:5060\" is sip.listen[0] once more: take one out\n"},
+		{GOOD "lcores: {relay: [1, 2], dsp: [1]}\n",
+			"k.yaml:4: lcores.relay: is no list of one CPU: write [N], for example [1]\n"
+			"k.yaml:4: lcores.dsp: is not in this version: leave it out; nothing is transcoded\n"},
+		{GOOD "recording: {calls: none, format: opus}\n", "k.yaml:4: recording.format: \"opus\": recording is "
+								  "not in this version: write wav, or leave it "
+								  "out\n"},
+		{GOOD "api: {token_file: /x}\n", "k.yaml:4: api.token_file: is not in this version: leave it out; the "
+						 "API answers on the loopback "
+						 "only\n"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		assert_null(parse(cases[i].text, -EINVAL));
+		struct config *config = NULL;
+
+		said[0] = '\0';
+		if (config_parse("k.yaml", cases[i].text, strlen(cases[i].text), &config, hear, NULL) != -EINVAL)
+			fail_msg("was taken: %s", cases[i].text);
 		assert_string_equal(said, cases[i].error);
 	}
 }
@@ -177,6 +249,45 @@ static void a_full_file_is_read_field_by_field(void **state)
 	config_destroy(config);
 }
 
+static void patterns_of_every_day_are_taken(void **state)
+{
+	static const char *const patterns[] = {"^\\\\+?[0-9]{6,15}$", "^(00|\\\\+)49", "[[:digit:]]{3}", "[]x]{2}",
+		"[^]x]", "^(9|1[0-9]{2,4}){1,3}#?$", "^$", "a{,5}", ".*", "\\\\{"};
+
+	for (size_t i = 0; i < sizeof(patterns) / sizeof(*patterns); i++) {
+		char text[512];
+		struct config *config;
+
+		snprintf(text, sizeof(text), NICS TRUNKS "routes: [{match: {to: \"%s\"}, to: [next_hop]}]\n",
+			patterns[i]);
+		config = parse(text, 0);
+		assert_string_equal(said, "");
+		config_destroy(config);
+	}
+}
+
+// A megabyte of anything is answered at once: nothing here grows with the square of what is written.
+static void large_files_are_bounded(void **state)
+{
+	size_t length = 0, size = 1024 * 1024;
+	char *text = malloc(size), *deep = malloc(size);
+	struct config *config;
+
+	for (unsigned i = 0; length < size - 32; i++)
+		length += (size_t)snprintf(text + length, 32, "k%u: 1\n", i);
+	said[0] = '\0';
+	assert_int_equal(config_parse("k.yaml", text, length, &config, hear, NULL), -EINVAL);
+	assert_memory_equal(said, "k.yaml:1: k0: is no key: write one of nics,", 43);
+	memset(deep, '[', size);
+	said[0] = '\0';
+	assert_int_equal(config_parse("k.yaml", deep, size, &config, hear, NULL), -EINVAL);
+	assert_string_equal(said,
+		"k.yaml:1: file: is no YAML: Max depth (64) exceeded (column 64): mind indentation, quotes "
+		"and brackets\n");
+	free(text);
+	free(deep);
+}
+
 static void networks_hold_what_their_bits_say(void **state)
 {
 	struct config_net net = {.prefix = 26};
@@ -213,6 +324,8 @@ int main(void)
 		cmocka_unit_test(every_error_is_reported_at_once),
 		cmocka_unit_test(the_shortest_file_has_the_defaults),
 		cmocka_unit_test(a_full_file_is_read_field_by_field),
+		cmocka_unit_test(patterns_of_every_day_are_taken),
+		cmocka_unit_test(large_files_are_bounded),
 		cmocka_unit_test(networks_hold_what_their_bits_say),
 		cmocka_unit_test(a_reload_says_what_it_cannot_change),
 	};

@@ -16,6 +16,8 @@
 
 #define DEFAULT_SOCKET "/run/kedge/kedge.sock"
 #define TIMEOUT_S 10
+#define TEXT_OF(x) #x
+#define TEXT(x) TEXT_OF(x)
 #define MAX_ANSWER (64 * 1024 * 1024)
 
 static const struct command {
@@ -82,25 +84,36 @@ static const struct command *command_find(const char *noun, const char *verb)
 
 // --- asking ---------------------------------------------------------------------------------------------------------
 
+static int no_engine(const char *path, const char *why, const char *advice)
+{
+	fprintf(stderr, "kedgectl: no engine answers on %s: %s.\n%s\n", path, why, advice);
+	return -1;
+}
+
 static int connect_to(const char *path)
 {
-	struct timeval timeout = {TIMEOUT_S, 0};
+	const struct timeval timeout = {TIMEOUT_S, 0};
 	struct sockaddr_un name = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd, error;
 
-	snprintf(name.sun_path, sizeof(name.sun_path), "%s", path);
-	if (fd >= 0 && connect(fd, (struct sockaddr *)&name, sizeof(name)) == 0) {
+	if (strlen(path) >= sizeof(name.sun_path))
+		return no_engine(path, "the path is too long for a socket", "Give the engine's api.socket with -s.");
+	strcpy(name.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0) {
 		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
-		return fd;
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)); // connect too: a full queue
+		if (connect(fd, (struct sockaddr *)&name, sizeof(name)) == 0)
+			return fd;
 	}
-	fprintf(stderr, "kedgectl: no engine answers on %s: %s.\n%s", path, strerror(errno),
-		errno == EACCES ? "Try with sudo.\n"
-				: "Is kedged running? Start it with `kedged -c FILE`; where its file says another "
-				  "api.socket, give that "
-				  "one with -s.\n");
+	error = errno;
 	if (fd >= 0)
 		close(fd);
-	return -1;
+	return no_engine(path, strerror(error),
+		error == EACCES   ? "Try with sudo."
+		: error == EAGAIN ? "It has not taken a question for " TEXT(TIMEOUT_S) " s: look at its log."
+				  : "Is kedged running? Start it with `kedged -c FILE`; where its file says another "
+				    "api.socket, give that one with -s.");
 }
 
 static char *read_all(int fd, size_t *length)
@@ -133,36 +146,88 @@ static char *read_all(int fd, size_t *length)
 	return NULL;
 }
 
-// HTTP/1.0: the engine closes the connection after its answer, so that there is no length to follow.
-// Returns: the body in heap memory and the status, or NULL.
+// The engine closes the connection after its answer. Returns: the body in heap memory and the status, or NULL where it
+// is not whole.
 static char *ask(int fd, const char *method, const char *path, int *status)
 {
 	char request[512], *text, *body;
+	const char *field;
 	size_t length;
-	int size = snprintf(
-		request, sizeof(request), "%s %s HTTP/1.0\r\nHost: kedge\r\nContent-Length: 0\r\n\r\n", method, path);
+	int size = snprintf(request, sizeof(request),
+		"%s %s HTTP/1.1\r\nHost: kedge\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", method, path);
 
-	if (size >= (int)sizeof(request) || write(fd, request, (size_t)size) != size)
+	if (size >= (int)sizeof(request) || send(fd, request, (size_t)size, MSG_NOSIGNAL) != size)
 		return NULL;
 	text = read_all(fd, &length);
 	body = text ? strstr(text, "\r\n\r\n") : NULL;
-	if (!body || sscanf(text, "HTTP/%*s %d", status) != 1) {
-		free(text);
-		return NULL;
-	}
-	memmove(text, body + 4, length - (size_t)(body + 4 - text) + 1);
+	if (!body || sscanf(text, "HTTP/%*s %d", status) != 1)
+		goto broken;
+	*body = '\0';
+	body += 4;
+	length -= (size_t)(body - text);
+	field = strcasestr(text, "\r\nContent-Length:");
+	if (field && strtoull(field + 17, NULL, 10) != length)
+		goto broken;
+	memmove(text, body, length + 1);
 	return text;
+broken:
+	free(text);
+	return NULL;
 }
 
-static int refused(const char *text)
+// Names of peers go to a terminal: what would steer it is shown as '?'.
+static void defuse(char *text)
+{
+	char *out = text;
+	unsigned code;
+
+	while (*text) {
+		size_t skip = 0;
+
+		if (sscanf(text, "\\u%4x", &code) == 1 && (code < 0x20 || (code >= 0x7f && code < 0xa0)))
+			skip = 6;
+		else if (text[0] == '\\' && text[1] && strchr("bfnrt", text[1]))
+			skip = 2;
+		else if ((unsigned char)text[0] == 0xc2 && (unsigned char)text[1] < 0xa0 && text[1])
+			skip = 2;
+		if (skip) {
+			*out++ = '?';
+			text += skip;
+			continue;
+		}
+		if (text[0] == '\\' && text[1])
+			*out++ = *text++;
+		*out++ = *text++;
+	}
+	*out = '\0';
+}
+
+static int refused(const char *text, bool raw)
 {
 	json_t *problem = json_loads(text, 0, NULL);
 	const char *title = json_string_value(json_object_get(problem, "title"));
 	const char *detail = json_string_value(json_object_get(problem, "detail"));
 
+	if (raw && problem)
+		printf("%s\n", text);
 	fprintf(stderr, "kedgectl: %s%s%s\n", title ? title : "refused", detail ? ": " : "", detail ? detail : "");
 	json_decref(problem);
 	return 1;
+}
+
+static int show(const struct command *command, char *text)
+{
+	json_t *answer;
+
+	defuse(text);
+	answer = json_loads(text, 0, NULL);
+	if (!answer) {
+		fprintf(stderr, "kedgectl: what answered is no kedge engine, or one of another version\n");
+		return 3;
+	}
+	command->print(answer);
+	json_decref(answer);
+	return 0;
 }
 
 static int run(const struct command *command, const char *argument, const char *socket_path, bool raw)
@@ -170,7 +235,6 @@ static int run(const struct command *command, const char *argument, const char *
 	bool graph = argument && strcmp(argument, "--graph") == 0;
 	char path[256], *text;
 	int fd, status = 0, result = 0;
-	json_t *answer;
 
 	snprintf(path, sizeof(path), command->path, argument ? argument : "");
 	if (graph)
@@ -185,15 +249,12 @@ static int run(const struct command *command, const char *argument, const char *
 			socket_path, TIMEOUT_S);
 		return 3;
 	}
-	if (status >= 300) {
-		result = refused(text);
-	} else if (raw || graph) {
+	if (status >= 300)
+		result = refused(text, raw);
+	else if (raw || graph)
 		printf("%s%s", text, graph ? "" : "\n");
-	} else {
-		answer = json_loads(text, 0, NULL);
-		command->print(answer);
-		json_decref(answer);
-	}
+	else
+		result = show(command, text);
 	free(text);
 	return result;
 }

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "kedgectl.h"
 
@@ -50,12 +51,31 @@ static const char *bytes(long long n, char *out, size_t size)
 	return out;
 }
 
-// "2026-11-23T01:02:03.456789Z" -> "01:02:03"
-static const char *clock_time(const json_t *object, const char *key, char *out, size_t size)
+// "2026-11-23T01:02:03.456789Z" in microseconds since 1970; 0: not written.
+static long long moment_us(const json_t *object, const char *key)
 {
-	const char *value = text(object, key);
+	struct tm tm = {0};
+	int us = 0;
 
-	snprintf(out, size, "%.8s", strlen(value) >= 19 ? value + 11 : value);
+	if (sscanf(text(object, key), "%d-%d-%dT%d:%d:%d.%6d", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour,
+		    &tm.tm_min, &tm.tm_sec, &us) < 6)
+		return 0;
+	tm.tm_year -= 1900;
+	tm.tm_mon--;
+	return (long long)timegm(&tm) * 1000000 + us;
+}
+
+// "7.3 s", "1:05", "2:01:05"
+static const char *duration(long long us, char *out, size_t size)
+{
+	long long s = us / 1000000;
+
+	if (s < 60)
+		snprintf(out, size, "%.1f s", (double)us / 1e6);
+	else if (s < 3600)
+		snprintf(out, size, "%lld:%02lld", s / 60, s % 60);
+	else
+		snprintf(out, size, "%lld:%02lld:%02lld", s / 3600, s / 60 % 60, s % 60);
 	return out;
 }
 
@@ -63,6 +83,7 @@ static const char *clock_time(const json_t *object, const char *key, char *out, 
 
 void table_calls(const json_t *answer)
 {
+	struct timespec now;
 	size_t index;
 	json_t *call;
 
@@ -70,18 +91,19 @@ void table_calls(const json_t *answer)
 		printf("no calls\n");
 		return;
 	}
-	printf("%-36s %-11s %-8s %-10s %-10s %-6s %6s %6s\n", "ID", "STATE", "SINCE", "FROM", "TO", "CODEC", "RX A",
+	clock_gettime(CLOCK_REALTIME, &now);
+	printf("%-36s %-11s %7s %-10s %-10s %-6s %6s %6s\n", "ID", "STATE", "AGE", "FROM", "TO", "CODEC", "RX A",
 		"RX B");
 	json_array_foreach(items(answer), index, call)
 	{
 		const json_t *legs = json_object_get(call, "legs"), *caller = json_array_get(legs, 0);
 		const json_t *callee = json_array_get(legs, json_array_size(legs) - 1);
-		char from[32], to[32], since[16];
+		char from[64], to[64], age[24];
 
-		printf("%-36s %-11s %-8s %-10.10s %-10.10s %-6s %6lld %6lld\n", text(call, "id"), text(call, "state"),
-			clock_time(call, "created", since, sizeof(since)), party(caller, "from", from, sizeof(from)),
-			party(caller, "to", to, sizeof(to)), text(caller, "codec"),
-			number(json_object_get(caller, "rx"), "packets"),
+		printf("%-36s %-11s %7s %-10.10s %-10.10s %-6.6s %6lld %6lld\n", text(call, "id"), text(call, "state"),
+			duration((long long)now.tv_sec * 1000000 - moment_us(call, "created"), age, sizeof(age)),
+			party(caller, "from", from, sizeof(from)), party(caller, "to", to, sizeof(to)),
+			text(caller, "codec"), number(json_object_get(caller, "rx"), "packets"),
 			json_array_size(legs) > 1 ? number(json_object_get(callee, "rx"), "packets") : 0);
 	}
 }
@@ -90,12 +112,11 @@ static void print_direction(const char *name, const json_t *side)
 {
 	char size[32];
 
-	printf("    %-3s %8lld packets  %10s  %6lld RTCP", name, number(side, "packets"),
+	printf("    %-3s %8lld packets  %10s  %6lld RTCP\n", name, number(side, "packets"),
 		bytes(number(side, "bytes"), size, sizeof(size)), number(side, "rtcp_packets"));
 	if (json_object_get(side, "lost"))
-		printf("   lost %lld  duplicate %lld  reordered %lld  jitter %.2f ms", number(side, "lost"),
+		printf("        lost %lld  duplicate %lld  reordered %lld  jitter %.2f ms\n", number(side, "lost"),
 			number(side, "duplicate"), number(side, "reordered"), (double)number(side, "jitter_us") / 1000);
-	printf("\n");
 }
 
 static void print_leg(const json_t *leg)
@@ -115,6 +136,15 @@ static void print_leg(const json_t *leg)
 		printf("    drop %-20s %lld\n", reason, (long long)json_integer_value(count));
 }
 
+static void print_moment(const json_t *call, const char *key)
+{
+	long long at = moment_us(call, key);
+	char out[24];
+
+	if (at)
+		printf("  %s after %s", key, duration(at - moment_us(call, "created"), out, sizeof(out)));
+}
+
 void table_call(const json_t *answer)
 {
 	const json_t *cause = json_object_get(answer, "cause");
@@ -122,8 +152,10 @@ void table_call(const json_t *answer)
 	json_t *leg;
 
 	printf("call %s  %s  (%s)\n", text(answer, "id"), text(answer, "state"), text(answer, "business"));
-	printf("  created %s  answered %s  ended %s\n", text(answer, "created"), text(answer, "answered"),
-		text(answer, "ended"));
+	printf("  created %s", text(answer, "created"));
+	print_moment(answer, "answered");
+	print_moment(answer, "ended");
+	printf("\n");
 	if (json_is_object(cause))
 		printf("  cause %s (%s layer, %lld): %s\n", text(cause, "reason"), text(cause, "layer"),
 			number(cause, "code"), text(cause, "message"));
@@ -170,6 +202,7 @@ void table_nics(const json_t *answer)
 	json_array_foreach(items(answer), index, nic)
 	{
 		const json_t *rx = json_object_get(nic, "rx"), *tx = json_object_get(nic, "tx");
+		char size[32];
 
 		printf("nic %s  %s  %s  link %s  mac %s  mtu %lld\n", text(nic, "name"), text(nic, "device"),
 			text(nic, "driver"), json_is_true(json_object_get(nic, "link_up")) ? "up" : "down",
@@ -180,9 +213,10 @@ void table_nics(const json_t *answer)
 		printf("\n  queues %lld  rings %lld/%lld  steering %s  live ports %lld\n", number(nic, "queues"),
 			number(nic, "rx_ring"), number(nic, "tx_ring"), text(nic, "steering"),
 			number(nic, "live_ports"));
-		printf("  rx %lld packets, %lld missed, %lld errors;  tx %lld packets, %lld errors\n",
-			number(rx, "packets"), number(rx, "missed"), number(rx, "errors"), number(tx, "packets"),
-			number(tx, "errors"));
+		printf("  rx %lld packets, %s, %lld missed, %lld errors\n", number(rx, "packets"),
+			bytes(number(rx, "bytes"), size, sizeof(size)), number(rx, "missed"), number(rx, "errors"));
+		printf("  tx %lld packets, %s, %lld errors\n", number(tx, "packets"),
+			bytes(number(tx, "bytes"), size, sizeof(size)), number(tx, "errors"));
 	}
 }
 

@@ -18,10 +18,11 @@
 #define BASE_MB 64     // rings, drivers
 #define NIC_MB 48      // packet buffers of one nic where each takes a page of 4 kB
 #define HUGE_NIC_MB 32 // the same in hugepages
-#define HUGE_NICS 3    // with hugepages what more nics need is taken when they need it
+#define FEW_NICS 3     // with hugepages what more nics need is taken when they need it
 #define RELAY_LCORE 1
 
 static int relay_cpu_chosen;
+static FILE *own_stderr;
 
 // --- the log --------------------------------------------------------------------------------------------------------
 
@@ -48,13 +49,17 @@ static bool is_noise(const char *data, size_t length)
 static ssize_t log_write(void *cookie, const char *data, size_t size)
 {
 	enum kg_log_level level = level_of(rte_log_cur_msg_loglevel());
+	FILE *now = stderr;
 	size_t length = size;
 
 	while (length > 0 && (data[length - 1] == '\n' || data[length - 1] == '\r'))
 		length--;
+	if (own_stderr)
+		stderr = own_stderr;
 	if (length)
 		kg_log(level == KG_LOG_WARN && is_noise(data, length) ? KG_LOG_DEBUG : level, "dpdk", "%.*s",
 			(int)length, data);
+	stderr = now;
 	return (ssize_t)size;
 }
 
@@ -80,6 +85,19 @@ static unsigned long free_huge_mb(void)
 		fclose(file);
 	}
 	return pages * 2;
+}
+
+// Ordinary pages are reserved once and for all, and cost nothing until they are used: enough for every nic that there
+// may be, on a small machine for a few.
+static unsigned long ordinary_mb(unsigned long legs_mb)
+{
+	unsigned long half = (unsigned long)sysconf(_SC_PHYS_PAGES) / 2 * (unsigned long)sysconf(_SC_PAGESIZE) >> 20;
+	unsigned long most = BASE_MB + (KG_MEDIA_NICS + 1) * NIC_MB + legs_mb;
+	unsigned long least = BASE_MB + (FEW_NICS + 1) * NIC_MB + legs_mb;
+
+	if (half < least)
+		return least;
+	return half < most ? half : most;
 }
 
 // Write CPUs as "0-3,5" (of any length: an EAL list of ranges is short). Returns: the last one, or -1.
@@ -135,22 +153,34 @@ static int choose_cpus(int control_cpu, int relay_cpu, char *lcores, size_t size
 
 // --- start and stop -------------------------------------------------------------------------------------------------
 
+// EAL writes to stderr too where it despairs: that becomes ours as well, but for what our own log writes there.
+static int init_quietly(int count, char **args)
+{
+	FILE *stream = log_stream();
+	int got;
+
+	if (!stream)
+		return rte_eal_init(count, args);
+	rte_openlog_stream(stream);
+	own_stderr = stderr;
+	stderr = stream;
+	got = rte_eal_init(count, args);
+	stderr = own_stderr;
+	return got;
+}
+
 int eal_start(int control_cpu, int relay_cpu, uint32_t max_legs, char err[KG_MEDIA_ERR])
 {
 	char prefix[64], lcores[2200], memory[16];
 	unsigned long legs_mb = (unsigned long)max_legs * LEG_BYTES / (1024 * 1024);
-	unsigned long huge_mb = BASE_MB + HUGE_NICS * HUGE_NIC_MB + legs_mb;
+	unsigned long huge_mb = BASE_MB + FEW_NICS * HUGE_NIC_MB + legs_mb;
 	bool huge = free_huge_mb() >= huge_mb;
-	unsigned long need_mb = huge ? huge_mb : BASE_MB + (KG_MEDIA_NICS + 1) * NIC_MB + legs_mb;
+	unsigned long need_mb = huge ? huge_mb : ordinary_mb(legs_mb);
 	char *args[16];
 	int n = 0, error = choose_cpus(control_cpu, relay_cpu, lcores, sizeof(lcores), err);
-	FILE *stream;
 
 	if (error)
 		return error;
-	stream = log_stream();
-	if (stream)
-		rte_openlog_stream(stream);
 	snprintf(prefix, sizeof(prefix), "kedge-%d", (int)getpid());
 	snprintf(memory, sizeof(memory), "%lu", need_mb);
 	args[n++] = "kedged";
@@ -164,13 +194,13 @@ int eal_start(int control_cpu, int relay_cpu, uint32_t max_legs, char err[KG_MED
 	args[n++] = "--iova-mode=va"; // nobody does DMA, and AF_XDP wants packet buffers in one piece
 	args[n++] = "-m";
 	args[n++] = memory;
-	args[n++] = huge ? "--in-memory" : "--no-huge"; // ordinary pages cost nothing until they are used
+	args[n++] = huge ? "--in-memory" : "--no-huge";
 	args[n] = NULL;
-	if (rte_eal_init(n, args) < 0) {
+	if (init_quietly(n, args) < 0) {
 		snprintf(err, KG_MEDIA_ERR,
-			"DPDK did not start (%s); the log lines of area dpdk above say why. kedged needs root and %lu "
-			"MB of memory",
-			rte_strerror(rte_errno), need_mb);
+			"DPDK did not start (%s): the log lines of area dpdk above say why. It was to reserve %lu MB "
+			"of %s",
+			rte_strerror(rte_errno), need_mb, huge ? "hugepages" : "memory");
 		return -EIO;
 	}
 	rmdir(rte_eal_get_runtime_dir()); // it stays empty, and would stay for ever after kill -9

@@ -1,0 +1,517 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Values of a kind of their own: networks, addresses, devices, port ranges, patterns, targets. Each is read from one
+// node, stored, or reported with what to write instead.
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config_reader.h"
+
+#define EPHEMERAL_FIRST 32768 // the kernel's own client ports, as it comes
+#define HELP_NET "write ADDRESS/BITS, for example 192.0.2.0/24"
+#define MAX_LISTENS 16
+#define MAX_TARGETS 8
+#define MAX_NETS 256
+#define MAX_PATTERN 256
+#define MAX_EXPANDED 1000 // what a pattern's {n,m} may grow to: nested ones fill gigabytes in a few characters
+
+// --- addresses ------------------------------------------------------------------------------------------------------
+
+static bool is_ipv6(const char *text)
+{
+	const char *colon = strchr(text, ':');
+
+	return strchr(text, '[') || (colon && strchr(colon + 1, ':'));
+}
+
+// An address that one machine can have: not "any", not multicast or broadcast.
+static bool is_unicast(const struct kg_addr *addr)
+{
+	return addr->ip[0] != 0 && addr->ip[0] < 224;
+}
+
+// "IP" and, after the separator, a number up to max; `number` is kept where none is written.
+static bool parse_pair(const char *text, char separator, unsigned long max, unsigned long *number, struct kg_addr *out)
+{
+	const char *at = strchr(text, separator);
+	size_t length = at ? (size_t)(at - text) : strlen(text);
+	char ip[64], *end;
+
+	if (length >= sizeof(ip))
+		return false;
+	memcpy(ip, text, length);
+	ip[length] = '\0';
+	if (at) {
+		*number = strtoul(at + 1, &end, 10);
+		if (at[1] < '0' || at[1] > '9' || *end || *number > max)
+			return false;
+	}
+	return kg_addr_parse(out, ip, 0) == 0 && out->family == 4;
+}
+
+static bool parse_net(const char *text, struct config_net *out)
+{
+	unsigned long bits = 32;
+
+	if (!parse_pair(text, '/', 32, &bits, &out->addr))
+		return false;
+	out->prefix = (uint8_t)bits;
+	return true;
+}
+
+// "IP" or "IP:PORT". Returns: false where it is neither.
+static bool parse_address(const char *text, unsigned long port, struct kg_addr *out)
+{
+	if (!parse_pair(text, ':', 65535, &port, out) || port == 0 || !is_unicast(out))
+		return false;
+	out->port = (uint16_t)port;
+	return true;
+}
+
+struct nets {
+	struct config_net **list;
+	size_t *count;
+};
+
+static void add_net(struct reader *reader, struct fy_node *node, void *arg)
+{
+	const char *text = reader_text(reader, node, HELP_NET);
+	struct nets *nets = arg;
+	struct config_net net, *grown;
+
+	if (!text)
+		return;
+	if (!parse_net(text, &net)) {
+		reader_wrong(reader, node,
+			is_ipv6(text) ? "\"%.60s\": IPv6 is not in this version: " HELP_NET
+				      : "\"%.60s\" is no IPv4 network: " HELP_NET,
+			text);
+		return;
+	}
+	grown = reader_grow(reader, node, nets->list, nets->count, sizeof(net), MAX_NETS);
+	if (grown)
+		*grown = net;
+}
+
+static void set_nets(struct reader *reader, struct fy_node *node, struct config_net **list, size_t *count)
+{
+	struct nets nets = {list, count};
+
+	reader_each(reader, node, HELP_NET, add_net, &nets);
+	if (node && fy_node_is_sequence(node) && fy_node_sequence_item_count(node) == 0)
+		reader_wrong(reader, node, "is empty: " HELP_NET ", or leave it out");
+}
+
+// --- nics and media -------------------------------------------------------------------------------------------------
+
+void set_device(struct reader *reader, struct fy_node *node, void *object)
+{
+	static const char *const later[] = {"af_packet:", "pci:", "memif:", "vhost:", "ring", NULL};
+	const char *help = "write af_xdp:INTERFACE, for example af_xdp:eth0", *text = reader_text(reader, node, help);
+	struct config_nic *nic = object;
+	const char *interface = text ? text + 7 : NULL;
+
+	if (!text)
+		return;
+	if (strcmp(text, "null") == 0) {
+		snprintf(nic->device, sizeof(nic->device), "null");
+		return;
+	}
+	for (unsigned i = 0; later[i]; i++) {
+		if (strncmp(text, later[i], strlen(later[i])) == 0) {
+			reader_wrong(reader, node, "\"%.60s\" is not in this version: %s", text, help);
+			return;
+		}
+	}
+	if (strncmp(text, "af_xdp:", 7) != 0 || !*interface || strlen(interface) > 15 || strpbrk(interface, "/: \t")) {
+		reader_wrong(reader, node, "\"%.60s\" is no device: %s", text, help);
+		return;
+	}
+	snprintf(nic->device, sizeof(nic->device), "%s", text);
+	snprintf(nic->interface, sizeof(nic->interface), "%s", interface);
+}
+
+void set_addresses(struct reader *reader, struct fy_node *node, void *object)
+{
+	struct config_nic *nic = object;
+
+	set_nets(reader, node, &nic->addresses, &nic->address_count);
+	for (size_t i = 0; i < nic->address_count; i++)
+		if (!is_unicast(&nic->addresses[i].addr))
+			reader_wrong(reader, node,
+				"holds what no machine can have as its address: write those of the interface");
+	if (nic->address_count > 8)
+		reader_wrong(reader, node, "has %zu addresses: write at most 8", nic->address_count);
+}
+
+void set_relay(struct reader *reader, struct fy_node *node, void *object)
+{
+	struct config *config = object;
+	struct fy_node *first = node && fy_node_is_sequence(node) ? fy_node_sequence_get_by_index(node, 0) : NULL;
+	unsigned long cpu;
+
+	if (!first || fy_node_sequence_item_count(node) != 1)
+		reader_wrong(reader, node, "is no list of one CPU: write [N], for example [1]");
+	else if (reader_number(reader, first, 0, 1023, &cpu))
+		config->relay_cpu = (int)cpu;
+}
+
+void set_ports(struct reader *reader, struct fy_node *node, void *object)
+{
+	const char *help = "write FIRST-LAST, for example 16384-32767", *text = reader_text(reader, node, help);
+	struct config *config = object;
+	unsigned first, last;
+	int length = 0;
+
+	reader->ports_line = reader->line;
+	if (!text)
+		return;
+	if (sscanf(text, "%5u-%5u%n", &first, &last, &length) != 2 || text[length] || first < 1024 || last > 65534 ||
+		first >= last) {
+		reader_wrong(reader, node, "\"%.60s\" is no port range between 1024 and 65534: %s", text, help);
+		return;
+	}
+	if (((first + 1) & ~1u) + 1 > last) {
+		reader_wrong(reader, node, "\"%.60s\" has no even port with an odd one above it: %s", text, help);
+		return;
+	}
+	config->port_first = (uint16_t)first;
+	config->port_last = (uint16_t)last;
+	if (last >= EPHEMERAL_FIRST)
+		reader_note(reader, node,
+			"reaches into %d-60999, where the kernel picks ports for its own clients: their answers reach "
+			"them only while no call uses the same port",
+			EPHEMERAL_FIRST);
+}
+
+// --- SIP ------------------------------------------------------------------------------------------------------------
+
+static void add_listen(struct reader *reader, struct fy_node *node, void *object)
+{
+	const char *help = "write udp:IP:PORT, for example udp:192.0.2.10:5060",
+		   *text = reader_text(reader, node, help);
+	struct config *config = object;
+	struct config_listen listen, *grown;
+
+	if (!text)
+		return;
+	if (strncmp(text, "tcp:", 4) == 0 || strncmp(text, "tls:", 4) == 0 || strncmp(text, "ws", 2) == 0) {
+		reader_wrong(reader, node, "\"%.60s\": SIP is heard over UDP only in this version: %s", text, help);
+		return;
+	}
+	if (strncmp(text, "udp:", 4) != 0 || !parse_address(text + 4, 5060, &listen.addr)) {
+		reader_wrong(reader, node,
+			strncmp(text, "udp:", 4) == 0 && is_ipv6(text + 4)
+				? "\"%.60s\": IPv6 is not in this version: %s"
+				: "\"%.60s\" is no listener of this version: %s",
+			text, help);
+		return;
+	}
+	if (listen.addr.port >= config->port_first && listen.addr.port <= config->port_last) {
+		reader_wrong(reader, node, "\"%.60s\" lies in media.ports %u-%u: write a port outside of it", text,
+			config->port_first, config->port_last);
+		return;
+	}
+	for (size_t i = 0; i < config->listen_count; i++) {
+		if (kg_addr_same(&config->listens[i].addr, &listen.addr)) {
+			reader_wrong(reader, node, "\"%.60s\" is sip.listen[%zu] once more: take one out", text, i);
+			return;
+		}
+	}
+	grown = reader_grow(reader, node, &config->listens, &config->listen_count, sizeof(listen), MAX_LISTENS);
+	if (grown)
+		*grown = listen;
+}
+
+void set_listen(struct reader *reader, struct fy_node *node, void *object)
+{
+	reader->listen_read = true;
+	reader_each(reader, node, "write [\"udp:IP:PORT\"]", add_listen, object);
+}
+
+void set_target(struct reader *reader, struct fy_node *node, void *object)
+{
+	const char *text = reader_text(reader, node, HELP_TARGET);
+	struct config_trunk *trunk = object;
+
+	if (!text)
+		return;
+	if (strncmp(text, "sip:", 4) != 0 || !parse_address(text + 4, 5060, &trunk->target)) {
+		trunk->target.family = 0;
+		reader_wrong(reader, node,
+			strncmp(text, "sip:", 4) == 0 && is_ipv6(text + 4)
+				? "\"%.60s\": IPv6 is not in this version: " HELP_TARGET
+				: "\"%.60s\" is no SIP address: " HELP_TARGET,
+			text);
+		return;
+	}
+	trunk->target_uri = reader_copy(reader, node, text);
+}
+
+void set_from(struct reader *reader, struct fy_node *node, void *object)
+{
+	struct config_trunk *trunk = object;
+
+	set_nets(reader, node, &trunk->from, &trunk->from_count);
+}
+
+void set_transport(struct reader *reader, struct fy_node *node, void *object)
+{
+	const char *text = reader_text(reader, node, "write udp");
+
+	if (text && strcmp(text, "udp") != 0)
+		reader_wrong(reader, node, "\"%.60s\" is not in this version: write udp", text);
+}
+
+// --- names of others ------------------------------------------------------------------------------------------------
+
+struct names {
+	char text[200];
+};
+
+static const char *names_add(struct names *names, const char *name)
+{
+	size_t length = strlen(names->text);
+
+	snprintf(names->text + length, sizeof(names->text) - length, "%s%s", length ? ", " : "", name);
+	return names->text;
+}
+
+static void no_such(
+	struct reader *reader, struct fy_node *node, const char *kind, const char *name, const struct names *names)
+{
+	if (*names->text)
+		reader_wrong(reader, node, "there is no %s \"%.60s\": write one of %s", kind, name, names->text);
+	else
+		reader_wrong(reader, node, "there is no %s \"%.60s\": none is written under %ss", kind, name, kind);
+}
+
+void set_trunk_nic(struct reader *reader, struct fy_node *node, void *object)
+{
+	const char *text = reader_text(reader, node, "write a nic's name");
+	const struct config *config = reader->config;
+	struct config_trunk *trunk = object;
+	struct names names = {""};
+
+	if (!text)
+		return;
+	for (size_t i = 0; i < config->nic_count; i++) {
+		if (strcmp(config->nics[i].name, text) == 0) {
+			snprintf(trunk->nic, sizeof(trunk->nic), "%s", text);
+			return;
+		}
+		names_add(&names, config->nics[i].name);
+	}
+	no_such(reader, node, "nic", text, &names);
+}
+
+// Returns: a trunk's index, or -1 (reported).
+static int trunk_named(struct reader *reader, struct fy_node *node, const char *name)
+{
+	const struct config *config = reader->config;
+	struct names names = {""};
+
+	for (size_t i = 0; i < config->trunk_count; i++) {
+		if (strcmp(config->trunks[i].name, name) == 0)
+			return (int)i;
+		names_add(&names, config->trunks[i].name);
+	}
+	no_such(reader, node, "trunk", name, &names);
+	return -1;
+}
+
+// --- routes ---------------------------------------------------------------------------------------------------------
+
+void set_match_trunk(struct reader *reader, struct fy_node *node, void *object)
+{
+	const char *text = reader_text(reader, node, "write a trunk's name");
+	struct config_route *route = object;
+
+	if (text)
+		route->match_trunk = trunk_named(reader, node, text);
+}
+
+// How many times its last atom a pattern's "{n,m}" stands for.
+static unsigned long repeat_count(const char *at)
+{
+	unsigned long n = strtoul(at + 1, NULL, 10);
+	const char *comma = strpbrk(at, ",}");
+	unsigned long m = comma && *comma == ',' ? strtoul(comma + 1, NULL, 10) : 0;
+
+	n = n > m ? n : m;
+	return n < 1 ? 1 : n > 100000 ? 100000 : n;
+}
+
+// How many atoms a pattern has when its {n,m} are written out, or more than MAX_EXPANDED where that is enough to know.
+static unsigned long pattern_size(const char *at)
+{
+	unsigned long open[MAX_PATTERN], last = 0, size = 0; // open: sizes of what is around the group at hand
+	unsigned depth = 0;
+
+	for (; *at; at++) {
+		if (*at == '{' && last) {
+			unsigned long n = repeat_count(at);
+
+			size += last * (n - 1);
+			last *= n;
+			at += strcspn(at, "}");
+		} else if (*at == '(') {
+			open[depth++] = size;
+			size = last = 0;
+			continue;
+		} else if (*at == ')' && depth) {
+			last = size + 1;
+			size = open[--depth] + last;
+		} else {
+			if (*at == '\\' && at[1])
+				at++;
+			else if (*at == '[' && at[1] && at[2]) // "[]x]" and "[^]x]": a bracket that comes first
+				at += 2 + strcspn(at + 2, "]");
+			last = 1;
+			size++;
+		}
+		if (size > MAX_EXPANDED || !*at)
+			break;
+	}
+	while (depth)
+		size += open[--depth];
+	return size;
+}
+
+static bool set_pattern(struct reader *reader, struct fy_node *node, regex_t *out)
+{
+	const char *help = "write an extended regular expression, for example ^9",
+		   *text = reader_text(reader, node, help);
+	const char *back = text;
+	char why[100];
+	int error;
+
+	if (!text)
+		return false;
+	if (strlen(text) > MAX_PATTERN || pattern_size(text) > MAX_EXPANDED) {
+		reader_wrong(reader, node, "\"%.60s\" is too large: write at most %d characters, repeats written out",
+			text, strlen(text) > MAX_PATTERN ? MAX_PATTERN : MAX_EXPANDED);
+		return false;
+	}
+	while ((back = strchr(back, '\\')) && back[1]) {
+		if (back[1] >= '1' && back[1] <= '9') { // a peer's number could then cost hours
+			reader_wrong(reader, node, "\"%.60s\" refers back to a group (\\%c): %s", text, back[1], help);
+			return false;
+		}
+		back += 2;
+	}
+	error = regcomp(out, text, REG_EXTENDED | REG_NOSUB);
+	if (!error)
+		return true;
+	regerror(error, out, why, sizeof(why));
+	reader_wrong(reader, node, "\"%.60s\" is no pattern (%s): %s", text, why, help);
+	return false;
+}
+
+void set_match_to(struct reader *reader, struct fy_node *node, void *object)
+{
+	struct config_route *route = object;
+
+	route->has_to = set_pattern(reader, node, &route->to);
+}
+
+void set_match_from(struct reader *reader, struct fy_node *node, void *object)
+{
+	struct config_route *route = object;
+
+	route->has_from = set_pattern(reader, node, &route->from);
+}
+
+void set_match_source(struct reader *reader, struct fy_node *node, void *object)
+{
+	struct config_route *route = object;
+	size_t count = 0;
+
+	add_net(reader, node, &(struct nets){&route->source, &count});
+}
+
+static void add_target(struct reader *reader, struct fy_node *node, void *object)
+{
+	const char *help = "write next_hop or trunk:NAME", *text = reader_text(reader, node, help);
+	struct config_target target = {.kind = CONFIG_TO_NEXT_HOP}, *grown;
+	struct config_route *route = object;
+	int trunk;
+
+	if (!text)
+		return;
+	if (strncmp(text, "trunk:", 6) == 0) {
+		trunk = trunk_named(reader, node, text + 6);
+		if (trunk < 0)
+			return;
+		target = (struct config_target){CONFIG_TO_TRUNK, (unsigned)trunk};
+	} else if (strcmp(text, "next_hop") != 0) {
+		reader_wrong(reader, node, "\"%.60s\" is no target: %s", text, help);
+		return;
+	}
+	grown = reader_grow(reader, node, &route->targets, &route->target_count, sizeof(target), MAX_TARGETS);
+	if (grown)
+		*grown = target;
+}
+
+void set_targets(struct reader *reader, struct fy_node *node, void *object)
+{
+	const char *help = "write [next_hop] or [\"trunk:NAME\"]";
+
+	reader_each(reader, node, help, add_target, object);
+	if (node && fy_node_is_sequence(node) && fy_node_sequence_item_count(node) == 0)
+		reader_wrong(reader, node, "is empty: %s", help);
+}
+
+void set_record(struct reader *reader, struct fy_node *node, void *object)
+{
+	const char *text = reader_text(reader, node, "write false");
+
+	if (text && strcmp(text, "false") != 0)
+		reader_wrong(reader, node, "recording is not in this version: write false, or leave it out");
+}
+
+// --- the rest -------------------------------------------------------------------------------------------------------
+
+void set_endpoints(struct reader *reader, struct fy_node *node, void *object)
+{
+	if (!node || !fy_node_is_sequence(node) || fy_node_sequence_item_count(node) != 0)
+		reader_wrong(reader, node,
+			"users that register are not in this version: write [], and a trunk for each peer");
+}
+
+void set_recording(struct reader *reader, struct fy_node *node, void *object)
+{
+	const char *text = reader_text(reader, node, "write none");
+
+	if (text && strcmp(text, "none") != 0)
+		reader_wrong(reader, node, "\"%.60s\": recording is not in this version: write none", text);
+}
+
+void set_recording_directory(struct reader *reader, struct fy_node *node, void *object)
+{
+	reader_text(reader, node, "write a path, or leave it out");
+}
+
+void set_recording_format(struct reader *reader, struct fy_node *node, void *object)
+{
+	const char *text = reader_text(reader, node, "write wav");
+
+	if (text && strcmp(text, "wav") != 0)
+		reader_wrong(
+			reader, node, "\"%.60s\": recording is not in this version: write wav, or leave it out", text);
+}
+
+void set_api_listen(struct reader *reader, struct fy_node *node, void *object)
+{
+	const char *help = "write 127.0.0.1:PORT or off", *text = reader_text(reader, node, help);
+	struct config *config = object;
+
+	if (!text)
+		return;
+	if (strcmp(text, "off") == 0)
+		config->api_listen.family = 0;
+	else if (!parse_address(text, 8080, &config->api_listen) || config->api_listen.ip[0] != 127)
+		reader_wrong(reader, node,
+			"\"%.60s\" is no loopback address: %s (the API has no tokens in this version)", text, help);
+}
