@@ -41,6 +41,6 @@ FAULTS = [
          new="		callee_ack(call, CALL_ACK_PLAIN, out);\n		action_add(out, CALL_DO_BRIDGE)->hop = event->hop;\n"),
     dict(name="strangers belong to the first trunk", file="control/router.c", test="ns:calls/stranger",
          old="	int best = -1, best_prefix = -1;\n", new="	int best = 0, best_prefix = -1;\n"),
-    dict(name="an error names the wrong line", file="control/config.c", test="unit:config",
+    dict(name="an error names the wrong line", file="control/config_reader.c", test="unit:config",
          old="return mark ? mark->line + 1 : 0;", new="return mark ? mark->line : 0;"),
 ]
