@@ -143,6 +143,7 @@ class Engine:
 
     def start(self, timeout_s=15):
         environment = dict(os.environ, ASAN_OPTIONS="detect_leaks=1:abort_on_error=0:exitcode=99",
+                           LSAN_OPTIONS=f"suppressions={ROOT}/tests/lsan.supp:print_suppressions=0",
                            UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1")
         self.process = self.bed.start(self.bed.engine, [program("kedged"), "-c", self.config], log=self.log,
                                       env=environment)
