@@ -330,6 +330,9 @@ static void metrics_hold_what_the_contract_names(void **state)
 	}
 	assert_int_equal(times(text, "kedge_sip_drops_total{reason=\"no_via\"} 51\n"), 1);
 	assert_int_equal(times(text, "kedge_nic_link_up{nic=\"lan\"} 1\n"), 1);
+	assert_int_equal(times(text, "kedge_lcore_heartbeat_age_us{lcore=\"1\"} 999999\n"), 1);
+	assert_int_equal(times(text, "kedge_stage_packets_total{lcore=\"1\",stage=\"rx\"} 10\n"), 1);
+	assert_int_equal(times(text, "kedge_stage_cycles_total{lcore=\"1\",stage=\"rx\"} 1000\n"), 1);
 	assert_int_equal(times(text, "kedge_calls_ended_total{cause=\"none\"} 17\n"), 1);
 	client_close(client);
 }

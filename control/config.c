@@ -152,7 +152,7 @@ int config_load(const char *file, struct config **out, config_report_fn report, 
 	*out = NULL;
 	if (!stream) {
 		error = -errno;
-		snprintf(line, sizeof(line), "%s:0: file: cannot be read: %s; write its right path after -c", file,
+		snprintf(line, sizeof(line), "%s:1: file: cannot be read: %s; write its right path after -c", file,
 			strerror(errno));
 		report(line, arg);
 		return error;

@@ -219,7 +219,8 @@ static int show(const struct command *command, char *text)
 {
 	json_t *answer;
 
-	defuse(text);
+	if (command->print != table_reload) // whose lines are the engine's own
+		defuse(text);
 	answer = json_loads(text, 0, NULL);
 	if (!answer) {
 		fprintf(stderr, "kedgectl: what answered is no kedge engine, or one of another version\n");

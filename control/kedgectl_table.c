@@ -42,12 +42,25 @@ static const char *party(const json_t *leg, const char *key, char *out, size_t s
 
 static const char *bytes(long long n, char *out, size_t size)
 {
-	if (n >= 10000000)
+	if (n >= 10000000000)
+		snprintf(out, size, "%.1f GB", (double)n / 1e9);
+	else if (n >= 10000000)
 		snprintf(out, size, "%.1f MB", (double)n / 1e6);
 	else if (n >= 10000)
 		snprintf(out, size, "%.1f kB", (double)n / 1e3);
 	else
 		snprintf(out, size, "%lld B", n);
+	return out;
+}
+
+// A count that keeps to its column: 1234567 is "1234k" where that has room for five.
+static const char *count_in(long long n, int width, char *out, size_t size)
+{
+	static const char *const units[] = {"", "k", "M", "G", NULL};
+
+	for (unsigned i = 0; units[i]; i++, n /= 1000)
+		if (snprintf(out, size, "%lld%s", n, units[i]) <= width)
+			break;
 	return out;
 }
 
@@ -98,13 +111,16 @@ void table_calls(const json_t *answer)
 	{
 		const json_t *legs = json_object_get(call, "legs"), *caller = json_array_get(legs, 0);
 		const json_t *callee = json_array_get(legs, json_array_size(legs) - 1);
-		char from[64], to[64], age[24];
+		char from[64], to[64], age[24], rx_a[24], rx_b[24];
 
-		printf("%-36s %-11s %7s %-10.10s %-10.10s %-6.6s %6lld %6lld\n", text(call, "id"), text(call, "state"),
-			duration((long long)now.tv_sec * 1000000 - moment_us(call, "created"), age, sizeof(age)),
+		printf("%-36s %-11s %7s %-10.10s %-10.10s %-6.6s %6s %6s\n", text(call, "id"), text(call, "state"),
+			duration((long long)now.tv_sec * 1000000 + now.tv_nsec / 1000 - moment_us(call, "created"), age,
+				sizeof(age)),
 			party(caller, "from", from, sizeof(from)), party(caller, "to", to, sizeof(to)),
-			text(caller, "codec"), number(json_object_get(caller, "rx"), "packets"),
-			json_array_size(legs) > 1 ? number(json_object_get(callee, "rx"), "packets") : 0);
+			text(caller, "codec"),
+			count_in(number(json_object_get(caller, "rx"), "packets"), 6, rx_a, sizeof(rx_a)),
+			count_in(json_array_size(legs) > 1 ? number(json_object_get(callee, "rx"), "packets") : 0, 6,
+				rx_b, sizeof(rx_b)));
 	}
 }
 
@@ -176,13 +192,15 @@ void table_legs(const json_t *answer)
 		printf("no legs\n");
 		return;
 	}
-	printf("%-38s %-6s %-21s %-21s %6s %4s\n", "ID", "ROLE", "LOCAL", "REMOTE", "RX", "LOST");
+	printf("%-38s %-6s %-21s %-21s %5s %4s\n", "ID", "ROLE", "LOCAL", "REMOTE", "RX", "LOST");
 	json_array_foreach(items(answer), index, leg)
 	{
 		const json_t *rx = json_object_get(leg, "rx");
+		char packets[24], lost[24];
 
-		printf("%-38s %-6s %-21s %-21s %6lld %4lld\n", text(leg, "id"), text(leg, "role"), text(leg, "local"),
-			text(leg, "remote"), number(rx, "packets"), number(rx, "lost"));
+		printf("%-38s %-6s %-21s %-21s %5s %4s\n", text(leg, "id"), text(leg, "role"), text(leg, "local"),
+			text(leg, "remote"), count_in(number(rx, "packets"), 5, packets, sizeof(packets)),
+			count_in(number(rx, "lost"), 4, lost, sizeof(lost)));
 	}
 }
 

@@ -112,22 +112,68 @@ static void write_media(struct api *api, struct evbuffer *out)
 	}
 }
 
+// What each nic and each lcore counts. X(metric, type, field, help)
+#define NIC_METRICS(X)                                                                              \
+	X(kedge_nic_link_up, gauge, link_up, "1 where the link is up")                              \
+	X(kedge_nic_live_ports, gauge, live_ports, "UDP ports whose packets come to us")            \
+	X(kedge_nic_rx_packets_total, counter, rx_packets, "frames that a nic gave us")             \
+	X(kedge_nic_rx_bytes_total, counter, rx_bytes, "bytes of frames that a nic gave us")        \
+	X(kedge_nic_rx_missed_total, counter, rx_missed, "frames that a nic lost for want of room") \
+	X(kedge_nic_rx_errors_total, counter, rx_errors, "frames that a nic received broken")       \
+	X(kedge_nic_tx_packets_total, counter, tx_packets, "frames that a nic took from us")        \
+	X(kedge_nic_tx_bytes_total, counter, tx_bytes, "bytes of frames that a nic took from us")   \
+	X(kedge_nic_tx_errors_total, counter, tx_errors, "frames that a nic could not send")
+
+#define LCORE_METRICS(X)                                                                                \
+	X(kedge_lcore_legs, gauge, legs, "legs that an lcore owns")                                     \
+	X(kedge_lcore_heartbeat_age_us, gauge, heartbeat_age_us, "time since an lcore last came round") \
+	X(kedge_lcore_packets_total, counter, packets, "packets that an lcore took from its nics")      \
+	X(kedge_lcore_bursts_total, counter, bursts, "non-empty bursts of an lcore")                    \
+	X(kedge_lcore_loops_total, counter, loops, "turns of an lcore's loop")                          \
+	X(kedge_lcore_busy_loops_total, counter, busy_loops, "turns of an lcore that found packets")    \
+	X(kedge_lcore_sleeps_total, counter, sleeps, "times that an lcore slept")                       \
+	X(kedge_lcore_commands_total, counter, commands, "commands from control that an lcore obeyed")
+
 static void write_nics(struct api *api, struct evbuffer *out)
 {
 	struct kg_nic_info nic;
 
-	head(out, "kedge_nic_rx_packets_total", "counter", "frames that a nic gave us");
-	for (unsigned i = 0; kg_media_nic_info(api->options.media, i, &nic) == 0; i++)
-		labelled(out, "kedge_nic_rx_packets_total", "nic", nic.name, nic.rx_packets);
-	head(out, "kedge_nic_rx_missed_total", "counter", "frames that a nic lost for want of room");
-	for (unsigned i = 0; kg_media_nic_info(api->options.media, i, &nic) == 0; i++)
-		labelled(out, "kedge_nic_rx_missed_total", "nic", nic.name, nic.rx_missed);
-	head(out, "kedge_nic_tx_packets_total", "counter", "frames that a nic took from us");
-	for (unsigned i = 0; kg_media_nic_info(api->options.media, i, &nic) == 0; i++)
-		labelled(out, "kedge_nic_tx_packets_total", "nic", nic.name, nic.tx_packets);
-	head(out, "kedge_nic_link_up", "gauge", "1 where the link is up");
-	for (unsigned i = 0; kg_media_nic_info(api->options.media, i, &nic) == 0; i++)
-		labelled(out, "kedge_nic_link_up", "nic", nic.name, nic.link_up);
+#define WRITE(metric, type, field, help)                                               \
+	head(out, #metric, #type, help);                                               \
+	for (unsigned i = 0; kg_media_nic_info(api->options.media, i, &nic) == 0; i++) \
+		labelled(out, #metric, "nic", nic.name, nic.field);
+	NIC_METRICS(WRITE)
+#undef WRITE
+}
+
+static void write_lcores(struct api *api, struct evbuffer *out)
+{
+	struct kg_lcore_info lcore;
+	char number[16];
+
+#define WRITE(metric, type, field, help)                                                     \
+	head(out, #metric, #type, help);                                                     \
+	for (unsigned i = 0; kg_media_lcore_info(api->options.media, i, &lcore) == 0; i++) { \
+		evutil_snprintf(number, sizeof(number), "%u", lcore.lcore);                  \
+		labelled(out, #metric, "lcore", number, lcore.field);                        \
+	}
+	LCORE_METRICS(WRITE)
+#undef WRITE
+	head(out, "kedge_lcore_busy_ratio", "gauge", "share of its time that an lcore had work, 0 to 1");
+	for (unsigned i = 0; kg_media_lcore_info(api->options.media, i, &lcore) == 0; i++)
+		evbuffer_add_printf(out, "kedge_lcore_busy_ratio{lcore=\"%u\"} %.6f\n", lcore.lcore, lcore.busy_share);
+}
+
+static void write_stages(struct api *api, struct evbuffer *out, const char *name, const char *help, bool cycles)
+{
+	struct kg_lcore_info lcore;
+
+	head(out, name, "counter", help);
+	for (unsigned i = 0; kg_media_lcore_info(api->options.media, i, &lcore) == 0; i++)
+		for (unsigned j = 0; j < lcore.stage_count; j++)
+			evbuffer_add_printf(out, "%s{lcore=\"%u\",stage=\"%s\"} %llu\n", name, lcore.lcore,
+				lcore.stages[j].name,
+				(unsigned long long)(cycles ? lcore.stages[j].cycles : lcore.stages[j].packets));
 }
 
 void metrics_write(struct api *api, struct evbuffer *out)
@@ -136,6 +182,9 @@ void metrics_write(struct api *api, struct evbuffer *out)
 	write_sip(api, out);
 	write_media(api, out);
 	write_nics(api, out);
+	write_lcores(api, out);
+	write_stages(api, out, "kedge_stage_packets_total", "packets that went through a stage", false);
+	write_stages(api, out, "kedge_stage_cycles_total", "TSC cycles that a stage took", true);
 	counter(out, "kedge_cdr_written_total", cdr_written(api->options.cdr), "call records written");
 	counter(out, "kedge_cdr_lost_total", cdr_lost(api->options.cdr), "call records that could not be written");
 }
