@@ -13,43 +13,29 @@
 
 #include "lcore.h"
 
+#define COMMANDS 64    // at most, between two bursts
 #define IDLE_PAUSES 64 // empty turns before the first sleep
 #define IDLE_SLEEP_MIN_US 20
 #define IDLE_SLEEP_MAX_US 100
 
 // --- commands -------------------------------------------------------------------------------------------------------
 
-static uint32_t *ports_of(const struct relay *relay, const struct kg_addr *local)
+// Enter the leg's ports into the table of its address, which stays where it is when the address goes and comes back.
+static void set_ports(const struct leg_conf *conf, uint32_t index)
 {
-	uint32_t ip;
-
-	memcpy(&ip, local->ip, sizeof(ip));
-	for (unsigned i = 0; i < relay->addrs->count; i++)
-		if (relay->addrs->list[i].ip == ip)
-			return relay->addrs->list[i].ports;
-	return NULL;
-}
-
-// Enter the leg's ports into the table. A table whose address went away is gone with it.
-static void set_ports(struct relay *relay, const struct kg_leg_config *config, uint32_t index)
-{
-	uint32_t *ports = ports_of(relay, &config->local);
-
-	if (!ports)
-		return;
-	ports[config->local.port] = index;
-	if (!config->rtcp_mux)
-		ports[config->local.port + 1] = index;
+	conf->ports[conf->config.local.port] = index;
+	if (!conf->config.rtcp_mux)
+		conf->ports[conf->config.local.port + 1] = index;
 }
 
 // Take both out; the RTCP port may have been entered before rtcp-mux was agreed.
-static void clear_ports(struct relay *relay, const struct kg_leg_config *config, uint32_t index)
+static void clear_ports(const struct leg_conf *conf, uint32_t index)
 {
-	uint32_t *ports = ports_of(relay, &config->local);
+	uint32_t *ports = conf->ports + conf->config.local.port;
 
-	for (unsigned i = 0; ports && i < 2; i++)
-		if (ports[config->local.port + i] == index)
-			ports[config->local.port + i] = 0;
+	for (unsigned i = 0; i < 2; i++)
+		if (ports[i] == index)
+			ports[i] = 0;
 }
 
 static void set_conf(struct leg *leg, const struct leg_conf *conf)
@@ -70,15 +56,18 @@ static void carry_out(struct lcore *lcore, struct lcore_command *command)
 		memset(leg, 0, sizeof(*leg));
 		set_conf(leg, conf);
 		leg->cold.born_tsc = rte_rdtsc();
-		set_ports(relay, &conf->config, leg_index(command->leg));
+		set_ports(conf, leg_index(command->leg));
 		relay_add(&relay->legs_live, 1);
 		break;
 	case LCORE_CHANGE:
+		// Who sends from a new place was negotiated: the first packet from there is the stream.
+		if (leg->in.remote_ip != conf->in.remote_ip || leg->in.remote_port != conf->in.remote_port)
+			leg->stream.last_tsc = 0;
 		set_conf(leg, conf);
-		set_ports(relay, &conf->config, leg_index(command->leg));
+		set_ports(conf, leg_index(command->leg));
 		break;
 	case LCORE_RETIRE:
-		clear_ports(relay, &conf->config, leg_index(command->leg));
+		clear_ports(conf, leg_index(command->leg));
 		leg->in.id = 0;
 		relay_add(&relay->legs_live, (uint64_t)-1);
 		break;
@@ -100,7 +89,7 @@ unsigned lcore_commands(struct lcore *lcore)
 	if (rte_ring_empty(lcore->commands))
 		return 0;
 	// An acknowledgement must not be lost: no room for it, no command.
-	while (rte_ring_free_count(lcore->relay.events) > 1 &&
+	while (n < COMMANDS && rte_ring_free_count(lcore->relay.events) > 1 &&
 		rte_ring_sc_dequeue_elem(lcore->commands, &command, sizeof(command)) == 0) {
 		carry_out(lcore, &command);
 		relay_tell(&lcore->relay, &(struct relay_event){
@@ -130,7 +119,8 @@ static void count_frames(
 	relay_add(&relay->counters[bytes], sum);
 }
 
-static void flush(struct lcore *lcore)
+// Hand the waiting packets of each nic that has more than `most` of them to it.
+static void flush(struct lcore *lcore, unsigned most)
 {
 	struct relay *relay = &lcore->relay;
 
@@ -140,7 +130,7 @@ static void flush(struct lcore *lcore)
 		unsigned sent;
 		uint16_t sizes[RELAY_TX];
 
-		if (!tx->count)
+		if (tx->count <= most)
 			continue;
 		for (unsigned j = 0; j < tx->count; j++)
 			sizes[j] = rte_pktmbuf_data_len(tx->packets[j]); // a sent mbuf is not ours to look at
@@ -173,10 +163,11 @@ unsigned lcore_turn(struct lcore *lcore)
 		relay_add(&relay->counters[KG_CNT_bursts], 1);
 		count_frames(relay, packets, n, KG_CNT_rx_packets, KG_CNT_rx_bytes);
 		relay_process(relay, packets, n, now);
+		flush(lcore, RELAY_TX - RELAY_BURST); // the next burst must find room
 		total += n;
 	}
 	if (total)
-		flush(lcore);
+		flush(lcore, 0);
 	return total;
 }
 

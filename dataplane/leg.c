@@ -45,6 +45,7 @@ static void build_header(struct leg_out *out, const struct kg_leg_config *config
 	out->rtcp_local_port = htons((uint16_t)(config->local.port + (config->rtcp_mux ? 0 : 1)));
 	out->rtcp_remote_port = htons(config->remote_rtcp.port);
 	put_ip(&config->remote_rtcp, &out->rtcp_ip);
+	out->mtu = config->hop.mtu;
 }
 
 static int build_formats(struct leg_conf *conf, const struct kg_leg_config *config)
@@ -74,7 +75,7 @@ static bool good_address(const struct kg_addr *addr)
 	return addr->family == 0 || (addr->family == 4 && addr->port != 0);
 }
 
-struct leg_conf *leg_conf_create(const struct kg_leg_config *config, kg_leg_id id)
+struct leg_conf *leg_conf_create(const struct kg_leg_config *config, kg_leg_id id, uint32_t *ports)
 {
 	struct leg_conf *conf;
 
@@ -88,6 +89,7 @@ struct leg_conf *leg_conf_create(const struct kg_leg_config *config, kg_leg_id i
 		return NULL;
 	memset(conf, 0, sizeof(*conf));
 	conf->config = *config;
+	conf->ports = ports;
 	if (build_formats(conf, config) != 0) {
 		free(conf);
 		errno = EINVAL;
@@ -117,7 +119,6 @@ static uint64_t read64(const uint64_t *field)
 void leg_stats(const struct leg *leg, struct kg_leg_stats *out)
 {
 	struct rtp_source source = leg->stream.source;
-	uint32_t clock_hz = leg->in.clock_hz ? leg->in.clock_hz : 8000;
 
 	memset(out, 0, sizeof(*out));
 	out->rx_packets = read64(&leg->rx.packets);
@@ -126,7 +127,8 @@ void leg_stats(const struct leg *leg, struct kg_leg_stats *out)
 	out->rx_reordered = read64(&leg->rx.reordered);
 	out->rx_lost = read64(&leg->rx.lost_before) + rtp_source_lost(&source);
 	out->rx_rtcp_packets = read64(&leg->rx.rtcp_packets);
-	out->rx_jitter_us = (uint32_t)((uint64_t)source.jitter_q4 * 62500 / clock_hz); // a sixteenth of 1,000,000
+	if (source.clock_hz) // a sixteenth of 1,000,000
+		out->rx_jitter_us = (uint32_t)((uint64_t)source.jitter_q4 * 62500 / source.clock_hz);
 	out->rx_ssrc = source.ssrc;
 	out->rx_sources = __atomic_load_n(&leg->rx.sources, __ATOMIC_RELAXED);
 	out->tx_packets = read64(&leg->tx.packets);

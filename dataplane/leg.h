@@ -42,6 +42,7 @@ struct leg_out {
 	uint32_t rtcp_ip;
 	uint32_t ip_sum;  // of the IPv4 header without its length
 	uint32_t udp_sum; // of the pseudo header and the ports without the length
+	uint16_t mtu;     // of the way to the remote; 0: not known
 } LEG_LINE;
 
 // A leg's configuration, immutable once built. Control builds and frees it, the owner copies it into the leg.
@@ -49,6 +50,7 @@ struct leg_conf {
 	struct leg_in in;
 	struct leg_out out;
 	uint32_t clocks[128]; // by payload type, 0: not measured
+	uint32_t *ports; // the port table of the local address: lives longer than the leg, the owner writes its ports
 	struct kg_leg_config config;
 };
 
@@ -59,6 +61,7 @@ struct leg {
 	// The stream that arrives. relay: rw, control: ro
 	struct leg_stream {
 		struct rtp_source source;
+		uint64_t last_tsc; // the last packet of this source; 0: a new one is believed at once
 	} LEG_LINE stream;
 	struct leg_rx {
 		uint64_t packets, bytes;
@@ -74,7 +77,7 @@ struct leg {
 		struct rtp_map map;
 		uint32_t from; // the leg that the mapped source is on
 		bool started;
-		uint16_t last_seq;
+		uint32_t last_seq; // extended from the line's first
 		uint32_t last_ts;
 		uint64_t last_tsc;
 		uint64_t packets, bytes, rtcp_packets;
@@ -95,7 +98,7 @@ static inline uint32_t leg_index(kg_leg_id id)
 // Build a configuration block from what the driver gave.
 // Thread: control. Owns: the caller frees. Returns: NULL with errno EINVAL (not IPv4, no port, a payload type above
 // 127) or ENOMEM.
-struct leg_conf *leg_conf_create(const struct kg_leg_config *config, kg_leg_id id);
+struct leg_conf *leg_conf_create(const struct kg_leg_config *config, kg_leg_id id, uint32_t *ports);
 
 // Read a leg's counters. Thread: control; exact once the owner has retired the leg.
 void leg_stats(const struct leg *leg, struct kg_leg_stats *out);

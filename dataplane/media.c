@@ -74,8 +74,7 @@ static void free_memory(struct kg_media *media)
 		rte_free(lcore);
 	}
 	rte_mempool_free(media->pool);
-	for (unsigned i = 0; i < media->table_count; i++)
-		free(media->tables[i].ports);
+	media_addrs_fini(media);
 	free(media->slots);
 	free(media->free);
 	free(media);
@@ -141,7 +140,7 @@ fail:
 	return error;
 }
 
-static bool push(struct kg_media *media, const struct lcore_command *command)
+bool media_push(struct kg_media *media, const struct lcore_command *command)
 {
 	return rte_ring_sp_enqueue_elem(media->lcore->commands, (void *)(uintptr_t)command, sizeof(*command)) == 0;
 }
@@ -150,81 +149,42 @@ static void ignore_event(const struct kg_media_event *event, void *arg)
 {
 }
 
+// Stop the loop; while it has not ended its events are taken, as it carries out no command that it cannot acknowledge.
+// Returns: 0, or -ETIMEDOUT where the lcore is stuck.
+static int stop_lcore(struct kg_media *media)
+{
+	bool told = false;
+
+	for (unsigned i = 0; i < STOP_MS; i++) {
+		told = told || media_push(media, &(struct lcore_command){.type = LCORE_STOP});
+		kg_media_poll(media, ignore_event, NULL);
+		if (rte_eal_get_lcore_state(media->lcore->id) != RUNNING) {
+			rte_eal_wait_lcore(media->lcore->id);
+			while (kg_media_poll(media, ignore_event, NULL) > 0)
+				;
+			return 0;
+		}
+		rte_delay_us_sleep(1000);
+	}
+	return -ETIMEDOUT;
+}
+
 void kg_media_close(struct kg_media *media)
 {
-	if (!media)
-		return;
-	if (media->running) {
-		for (unsigned i = 0; i < STOP_MS && !push(media, &(struct lcore_command){.type = LCORE_STOP}); i++) {
-			kg_media_poll(media, ignore_event, NULL);
-			rte_delay_us_sleep(1000);
-		}
-		rte_eal_wait_lcore(media->lcore->id);
-		while (kg_media_poll(media, ignore_event, NULL) > 0)
-			;
-	}
-	for (unsigned i = 0; i < media->nic_count; i++)
-		nic_close(&media->nics[i]);
-	free_memory(media);
-	eal_stop();
-}
-
-// --- addresses ------------------------------------------------------------------------------------------------------
-
-// The port table of one address, made at first sight. It lives as long as the media plane: an address that comes back
-// finds its legs again.
-static uint32_t *table_of(struct kg_media *media, uint32_t ip)
-{
-	for (unsigned i = 0; i < media->table_count; i++)
-		if (media->tables[i].ip == ip)
-			return media->tables[i].ports;
-	if (media->table_count == RELAY_ADDRS)
-		return NULL;
-	media->tables[media->table_count].ip = ip;
-	media->tables[media->table_count].ports = calloc(RELAY_PORTS, sizeof(uint32_t));
-	if (!media->tables[media->table_count].ports)
-		return NULL;
-	return media->tables[media->table_count++].ports;
-}
-
-int kg_media_nic_addresses(struct kg_media *media, unsigned nic, const struct kg_addr *addrs, unsigned count)
-{
-	struct relay_addrs *next;
 	int error;
 
-	if (nic >= media->nic_count)
-		return -EINVAL;
-	if (count > KG_MEDIA_NIC_ADDRS)
-		return -E2BIG;
-	error = nic_set_addresses(&media->nics[nic], addrs, count);
-	if (error)
-		return error;
-	next = calloc(1, sizeof(*next));
-	if (!next)
-		return -ENOMEM;
-	for (unsigned i = 0; i < media->nic_count; i++) {
-		const struct nic *from = &media->nics[i];
-
-		for (unsigned j = 0; j < from->addr_count; j++) {
-			uint32_t ip;
-
-			if (from->addrs[j].family != 4)
-				continue;
-			memcpy(&ip, from->addrs[j].ip, sizeof(ip));
-			next->list[next->count].ip = ip;
-			next->list[next->count].ports = table_of(media, ip);
-			if (!next->list[next->count].ports) {
-				free(next);
-				return -ENOMEM;
-			}
-			next->count++;
-		}
+	if (!media)
+		return;
+	error = media->running ? stop_lcore(media) : 0;
+	for (unsigned i = 0; i < media->nic_count; i++)
+		nic_close(&media->nics[i]);
+	if (error) { // what it may still touch cannot be freed
+		kg_error("media", "the relay lcore did not stop within %d ms: its memory goes with the process",
+			STOP_MS);
+		return;
 	}
-	if (!push(media, &(struct lcore_command){.type = LCORE_ADDRS, .block = next})) {
-		free(next);
-		return -EAGAIN;
-	}
-	return 0;
+	free_memory(media);
+	eal_stop();
 }
 
 // --- legs -----------------------------------------------------------------------------------------------------------
@@ -246,8 +206,8 @@ static bool has_address(const struct nic *nic, const struct kg_addr *local)
 	return false;
 }
 
-// Give the leg's ports to DPDK, or back to the kernel. Giving back covers the RTCP port that an early rtcp-mux left.
-static int set_live(struct kg_media *media, const struct kg_leg_config *config, bool on)
+// Give the leg's ports to DPDK, or back to the kernel.
+static int set_live(struct kg_media *media, const struct kg_leg_config *config, bool rtcp_too, bool on)
 {
 	struct nic *nic = &media->nics[config->nic];
 	struct kg_addr rtcp = config->local;
@@ -256,32 +216,53 @@ static int set_live(struct kg_media *media, const struct kg_leg_config *config, 
 	rtcp.port++;
 	if (error && on)
 		return error;
-	if (!on || !config->rtcp_mux)
+	if (rtcp_too)
 		error = nic_set_live(nic, &rtcp, on);
 	if (error && on)
 		nic_set_live(nic, &config->local, false);
 	return error;
 }
 
-static bool ports_taken(struct kg_media *media, const struct kg_leg_config *config)
+static bool good_peer(const struct kg_media *media, kg_leg_id peer)
 {
-	uint32_t ip, *ports;
+	return leg_index(peer) < media->leg_room;
+}
 
-	memcpy(&ip, config->local.ip, sizeof(ip));
-	ports = table_of(media, ip);
-	return ports &&
-	       (__atomic_load_n(&ports[config->local.port], __ATOMIC_RELAXED) ||
-		       (!config->rtcp_mux && __atomic_load_n(&ports[config->local.port + 1], __ATOMIC_RELAXED)));
+// Take the ports, make them live, tell the lcore. Returns: 0 or -errno, and then nothing is left of it.
+static int begin(struct kg_media *media, const struct kg_leg_config *config, kg_leg_id id)
+{
+	struct table *table = media_table(media, &config->local);
+	struct leg_conf *conf;
+	bool rtcp_too = !config->rtcp_mux;
+	int error = -EADDRINUSE;
+
+	if (!table)
+		return -EADDRNOTAVAIL;
+	conf = leg_conf_create(config, id, table->ports);
+	if (!conf)
+		return -errno;
+	if (!media_ports_take(table, config->local.port, rtcp_too))
+		goto fail;
+	error = set_live(media, config, rtcp_too, true);
+	if (!error && media_push(media, &(struct lcore_command){.type = LCORE_CREATE, .leg = id, .block = conf}))
+		return 0;
+	if (!error) {
+		set_live(media, config, rtcp_too, false);
+		error = -EAGAIN;
+	}
+	media_ports_give(table, config->local.port, rtcp_too);
+fail:
+	free(conf);
+	return error;
 }
 
 int kg_media_leg_create(struct kg_media *media, const struct kg_leg_config *config, kg_leg_id *id)
 {
-	struct leg_conf *conf;
 	struct slot *slot;
 	uint32_t index;
 	int error;
 
-	if (config->nic >= media->nic_count)
+	if (config->nic >= media->nic_count || !good_peer(media, config->peer))
 		return -EINVAL;
 	if (!has_address(&media->nics[config->nic], &config->local))
 		return -EADDRNOTAVAIL;
@@ -290,30 +271,27 @@ int kg_media_leg_create(struct kg_media *media, const struct kg_leg_config *conf
 	index = media->free[media->free_head];
 	slot = &media->slots[index];
 	*id = (uint32_t)(slot->generation + 1) << LEG_INDEX_BITS | index;
-	conf = leg_conf_create(config, *id);
-	if (!conf)
-		return -errno;
-	if (ports_taken(media, config)) {
-		free(conf);
-		return -EADDRINUSE;
-	}
-	error = set_live(media, config, true);
-	if (!error && !push(media, &(struct lcore_command){.type = LCORE_CREATE, .leg = *id, .block = conf})) {
-		set_live(media, config, false);
-		error = -EAGAIN;
-	}
-	if (error) {
-		free(conf);
+	error = begin(media, config, *id);
+	if (error)
 		return error;
-	}
 	media->free_head = (media->free_head + 1) % media->leg_room;
 	media->free_count--;
 	media->live++;
 	*slot = (struct slot){.id = *id,
 		.generation = (slot->generation + 1) & ((1u << (32 - LEG_INDEX_BITS)) - 1),
 		.config = *config,
+		.own_rtcp_port = !config->rtcp_mux,
 		.heard_tsc = rte_rdtsc()};
 	return 0;
+}
+
+// Who is told to send by another measure, or to another place, is given the whole time for it.
+static void silence_restart(struct slot *slot, const struct kg_leg_config *next)
+{
+	if (next->silent_ms == slot->config.silent_ms && kg_addr_same(&next->remote, &slot->config.remote))
+		return;
+	slot->heard_tsc = rte_rdtsc();
+	slot->silent = false;
 }
 
 int kg_media_leg_change(struct kg_media *media, kg_leg_id id, const struct kg_leg_config *config)
@@ -324,16 +302,17 @@ int kg_media_leg_change(struct kg_media *media, kg_leg_id id, const struct kg_le
 	if (!slot)
 		return -ENOENT;
 	if (config->nic != slot->config.nic || !kg_addr_same(&config->local, &slot->config.local) ||
-		(slot->config.rtcp_mux && !config->rtcp_mux))
+		(slot->config.rtcp_mux && !config->rtcp_mux) || !good_peer(media, config->peer))
 		return -EINVAL;
-	conf = leg_conf_create(config, id);
+	conf = leg_conf_create(config, id, media_table(media, &config->local)->ports);
 	if (!conf)
 		return -errno;
-	if (!push(media, &(struct lcore_command){
-				 .type = LCORE_CHANGE, .leg = id, .version = slot->version + 1, .block = conf})) {
+	if (!media_push(media, &(struct lcore_command){
+				       .type = LCORE_CHANGE, .leg = id, .version = slot->version + 1, .block = conf})) {
 		free(conf);
 		return -EAGAIN;
 	}
+	silence_restart(slot, config);
 	slot->config = *config;
 	return (int)++slot->version;
 }
@@ -343,7 +322,7 @@ static bool push_retire(struct kg_media *media, struct slot *slot)
 	struct lcore_command command = {.type = LCORE_RETIRE, .leg = slot->id, .block = slot->conf};
 
 	// The block that names the ports is the one that came back last; until one did, the create is still under way.
-	if (!slot->conf || !push(media, &command))
+	if (!slot->conf || !media_push(media, &command))
 		return false;
 	slot->conf = NULL;
 	return true;
@@ -415,7 +394,8 @@ static void retired(
 	uint32_t index = leg_index(slot->id);
 
 	slot_stats(media, slot, &stats);
-	set_live(media, &slot->config, false);
+	set_live(media, &slot->config, slot->own_rtcp_port, false);
+	media_ports_give(media_table(media, &slot->config.local), slot->config.local.port, slot->own_rtcp_port);
 	*slot = (struct slot){.generation = slot->generation};
 	media->free[(media->free_head + media->free_count++) % media->leg_room] = index;
 	media->live--;
@@ -431,7 +411,7 @@ static void acknowledged(struct kg_media *media, const struct relay_event *ack, 
 
 	switch (ack->command) {
 	case LCORE_ADDRS:
-		free(ack->block);
+		media_addrs_sent(media, ack->block);
 		return;
 	case LCORE_CREATE:
 	case LCORE_CHANGE:
@@ -524,5 +504,7 @@ int kg_media_poll(struct kg_media *media, kg_media_event_fn fn, void *arg)
 	}
 	if (media->waiting)
 		retry(media);
+	if (media->addrs_wait && media_addrs_send(media) != 0)
+		media->addrs_wait = true;
 	return events + check_silence(media, fn, arg);
 }

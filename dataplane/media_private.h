@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What media.c and media_info.c share: control's side of the media plane.
+// What media.c, media_addrs.c and media_info.c share: control's side of the media plane.
 #pragma once
 
 #include <stdbool.h>
@@ -13,11 +13,21 @@
 
 struct rte_mempool;
 
+// One local address's ports. The owner lcore writes `ports`; control keeps its own books, as its view of that table
+// would be late: a port is taken from the create to the RETIRED event.
+struct table {
+	uint32_t ip;     // network order
+	uint32_t *ports; // relay: rw
+	uint64_t taken[RELAY_PORTS / 64];
+	unsigned count; // of taken
+};
+
 // Control's half of a leg. control: rw
 struct slot {
 	kg_leg_id id; // 0: free
 	uint16_t generation;
 	bool ready, retiring, retire_waits, silent;
+	bool own_rtcp_port; // local port + 1 is this leg's too
 	uint32_t version;
 	struct kg_leg_config config; // what was sent last
 	struct leg_conf *conf;       // what the owner acknowledged last
@@ -35,12 +45,27 @@ struct kg_media {
 	uint32_t *free; // ring of free indices, the longest free first
 	uint32_t free_head, free_count;
 	uint64_t live;
-	unsigned waiting;    // retires that found the command ring full
-	uint32_t silence_at; // the next slot to look at
-	struct {
-		uint32_t ip;
-		uint32_t *ports;
-	} tables[RELAY_ADDRS];
+	unsigned waiting;                      // retires that found the command ring full
+	uint32_t silence_at;                   // the next slot to look at
+	struct table *tables[2 * RELAY_ADDRS]; // of the nics' addresses, and of those that went away under live legs
 	unsigned table_count;
+	const struct relay_addrs *addrs; // the list that was sent last; the lcore's
+	unsigned addrs_sent;             // lists that are not acknowledged yet
+	bool addrs_wait;                 // the command ring was full
 	bool running;
 };
+
+// Send a command to the lcore. Returns: false where its ring is full.
+bool media_push(struct kg_media *media, const struct lcore_command *command);
+
+// The table of a local address, NULL where none of the nics has (had) it.
+struct table *media_table(struct kg_media *media, const struct kg_addr *local);
+// Take a leg's ports, or give them back. Returns: false where one is taken already.
+bool media_ports_take(struct table *table, uint16_t port, bool rtcp_too);
+void media_ports_give(struct table *table, uint16_t port, bool rtcp_too);
+
+// Send the nics' addresses to the lcore; media_addrs_sent when that list's acknowledgement has come.
+// Returns: 0, or -ENOMEM; a full ring is tried again by kg_media_poll.
+int media_addrs_send(struct kg_media *media);
+void media_addrs_sent(struct kg_media *media, void *old);
+void media_addrs_fini(struct kg_media *media);

@@ -76,6 +76,7 @@ static int choose_driver(
 
 	if (strcmp(nic->device, "null") == 0) {
 		snprintf(driver, size, "net_null%u", number++);
+		snprintf(devargs, size, "no-rx=1"); // else it feeds empty frames for ever
 		return 0;
 	}
 	if (strncmp(nic->device, "af_xdp:", 7) != 0) {

@@ -17,6 +17,7 @@
 #define AHEAD 8 // packets of work between a prefetch and its use
 #define ETHERNET 14
 #define UDP 8
+#define SOURCE_LIVE 4 // a source is live for this part of a second after its last packet
 
 const struct relay_stage_info relay_stages[RELAY_STAGES] = {
 	[RELAY_RX] = {"rx", "a burst from a nic", {-1}},
@@ -30,7 +31,7 @@ const struct relay_stage_info relay_stages[RELAY_STAGES] = {
 	[RELAY_OBSERVE] = {"observe", "seq, loss, jitter", {KG_DROP_seq_probation, -1}},
 	[RELAY_FORWARD] = {"forward", "rewrite for the peer",
 		{KG_DROP_no_bridge, KG_DROP_peer_gone, KG_DROP_rtcp_no_peer, KG_DROP_no_remote, KG_DROP_direction,
-			KG_DROP_no_next_hop, KG_DROP_tx_full, -1}},
+			KG_DROP_no_next_hop, KG_DROP_too_long, KG_DROP_tx_full, -1}},
 	[RELAY_TX_STAGE] = {"tx", "a burst to a nic", {KG_DROP_tx_full, -1}},
 };
 
@@ -107,7 +108,7 @@ static int classify_one(struct relay *relay, struct rte_mbuf *mbuf, struct work 
 {
 	const uint8_t *frame = rte_pktmbuf_mtod(mbuf, const uint8_t *);
 	const uint8_t *ip = frame + ETHERNET, *udp;
-	uint32_t size = rte_pktmbuf_pkt_len(mbuf), target_ip, header, total, index, *ports;
+	uint32_t size = rte_pktmbuf_pkt_len(mbuf), target_ip, header, total, entry, *ports;
 	uint16_t port;
 
 	if (mbuf->nb_segs != 1 || size > RELAY_MAX_FRAME)
@@ -132,12 +133,12 @@ static int classify_one(struct relay *relay, struct rte_mbuf *mbuf, struct work 
 	if (!ports)
 		return KG_DROP_not_local;
 	port = rtp_get16(udp + 2);
-	index = ports[port];
-	if (index == 0)
+	entry = ports[port];
+	if (entry == 0)
 		return KG_DROP_no_leg;
 
 	work->mbuf = mbuf;
-	work->leg = &relay->legs[index];
+	work->leg = &relay->legs[leg_index(entry)];
 	rte_prefetch0(&work->leg->in);
 	work->payload = rte_pktmbuf_mtod_offset(mbuf, uint8_t *, ETHERNET + header + UDP);
 	work->length = (uint16_t)(rtp_get16(udp + 4) - UDP);
@@ -231,16 +232,17 @@ static unsigned admit(struct relay *relay, struct work *work, unsigned n)
 
 // --- observe --------------------------------------------------------------------------------------------------------
 
-// Another SSRC takes over after two packets in sequence; the first source ever is believed at once, as a relay must not
-// lose its first packet.
+// Another SSRC takes over from a live one after two packets in sequence. The first source ever, one after silence and
+// one from a new remote address are believed at once: a relay must not lose their first packet.
 static bool source_believed(struct relay *relay, struct leg *leg, uint32_t ssrc, uint16_t sequence, uint64_t now_tsc)
 {
 	struct rtp_source *source = &leg->stream.source;
-	bool first = !source->started;
+	bool first = !source->started,
+	     live = leg->stream.last_tsc && now_tsc - leg->stream.last_tsc < relay->tsc_hz / SOURCE_LIVE;
 
 	if (!first && ssrc == source->ssrc)
 		return true;
-	if (!first && (leg->rx.candidate_ssrc != ssrc || leg->rx.candidate_seq != sequence)) {
+	if (!first && live && (leg->rx.candidate_ssrc != ssrc || leg->rx.candidate_seq != sequence)) {
 		leg->rx.candidate_ssrc = ssrc;
 		leg->rx.candidate_seq = (uint16_t)(sequence + 1);
 		return false;
@@ -256,15 +258,28 @@ static bool source_believed(struct relay *relay, struct leg *leg, uint32_t ssrc,
 	return true;
 }
 
+static uint32_t clock_of(const struct leg *leg, const struct work *work)
+{
+	return leg->in.clock_hz ? leg->in.clock_hz : leg->cold.clocks[work->payload[1] & 127];
+}
+
+// The burst's time on an RTP clock, to the nearest unit. Multiplications only: a division for each packet is too dear.
+static uint32_t burst_ts(const struct relay *relay, uint32_t clock_hz)
+{
+	return (uint32_t)(relay->now_s * clock_hz + ((relay->now_frac * clock_hz + (1u << 30)) >> 31));
+}
+
 static void observe_rtp(struct relay *relay, struct leg *leg, const struct work *work, uint64_t now_tsc)
 {
 	struct rtp_source *source = &leg->stream.source;
-	uint32_t clock_hz = leg->in.clock_hz ? leg->in.clock_hz : leg->cold.clocks[work->payload[1] & 127];
+	uint32_t clock_hz = clock_of(leg, work);
 	uint64_t lost_before;
+	bool timed = clock_hz != 0;
 
 	switch (rtp_source_sequence(source, rtp_get16(work->payload + 2), &lost_before)) {
 	case RTP_DUPLICATE:
 		relay_add(&leg->rx.duplicate, 1);
+		timed = false;
 		break;
 	case RTP_REORDERED:
 		relay_add(&leg->rx.reordered, 1);
@@ -272,13 +287,16 @@ static void observe_rtp(struct relay *relay, struct leg *leg, const struct work 
 	case RTP_RESTART:
 		relay_add(&leg->rx.lost_before, lost_before);
 		break;
+	case RTP_STRAY:
+		timed = false;
+		break;
 	case RTP_FIRST:
 	case RTP_IN_ORDER:
-		if (clock_hz)
-			rtp_source_timing(source, rtp_get32(work->payload + 4),
-				(uint32_t)((unsigned __int128)now_tsc * clock_hz / relay->tsc_hz));
 		break;
 	}
+	if (timed)
+		rtp_source_timing(source, rtp_get32(work->payload + 4), burst_ts(relay, clock_hz), clock_hz);
+	leg->stream.last_tsc = now_tsc;
 	relay_add(&leg->rx.packets, 1);
 	relay_add(&leg->rx.bytes, work->length);
 }
@@ -291,7 +309,7 @@ static unsigned observe(struct relay *relay, struct work *work, unsigned n, uint
 		struct leg *leg = work[i].leg;
 
 		if (leg->in.peer)
-			rte_prefetch0(&relay->legs[leg_index(leg->in.peer)].out);
+			rte_prefetch0(&relay->legs[leg_index(leg->in.peer)].in);
 		if (work[i].rtcp) {
 			relay_add(&leg->rx.rtcp_packets, 1);
 		} else if (source_believed(relay, leg, rtp_get32(work[i].payload + 8), rtp_get16(work[i].payload + 2),
@@ -314,7 +332,7 @@ static unsigned observe(struct relay *relay, struct work *work, unsigned n, uint
 static void line_follow(struct relay *relay, struct leg *peer, const struct work *work, uint64_t now_tsc)
 {
 	struct leg_tx *tx = &peer->tx;
-	uint32_t ssrc = rtp_get32(work->payload + 8), clock_hz = work->leg->in.clock_hz, step;
+	uint32_t ssrc = rtp_get32(work->payload + 8), clock_hz = clock_of(work->leg, work), step;
 
 	tx->map.in_ssrc = ssrc;
 	tx->from = work->leg->in.id;
@@ -324,7 +342,7 @@ static void line_follow(struct relay *relay, struct leg *peer, const struct work
 		return;
 	}
 	step = (uint32_t)((unsigned __int128)(now_tsc - tx->last_tsc) * (clock_hz ? clock_hz : 8000) / relay->tsc_hz);
-	tx->map.seq_add = (uint16_t)(tx->last_seq + 1 - rtp_get16(work->payload + 2));
+	tx->map.seq_add = tx->last_seq + 1 - rtp_get16(work->payload + 2);
 	tx->map.ts_add = tx->last_ts + (step ? step : 1) - rtp_get32(work->payload + 4);
 }
 
@@ -334,6 +352,7 @@ static void forward_rtp(struct relay *relay, struct leg *peer, struct work *work
 	uint8_t *rtp = work->payload;
 	uint16_t sequence;
 	uint32_t timestamp;
+	int16_t ahead;
 
 	if (unlikely(!tx->started || tx->map.in_ssrc != rtp_get32(rtp + 8) || tx->from != work->leg->in.id))
 		line_follow(relay, peer, work, now_tsc);
@@ -345,8 +364,10 @@ static void forward_rtp(struct relay *relay, struct leg *peer, struct work *work
 		rtp_put32(rtp + 8, tx->map.out_ssrc);
 		work->payload_sum = rte_raw_cksum(rtp, work->length);
 	}
-	if ((int16_t)(sequence - tx->last_seq) > 0 || tx->packets == 0) {
-		tx->last_seq = sequence;
+	// The line's end: the newest packet, or wherever a source that began anew is now.
+	ahead = (int16_t)(sequence - (uint16_t)tx->last_seq);
+	if (ahead > 0 || ahead <= -RTP_MAX_MISORDER || tx->last_tsc == 0) {
+		tx->last_seq = tx->last_tsc == 0 ? sequence : tx->last_seq + (uint32_t)ahead;
 		tx->last_ts = timestamp;
 		tx->last_tsc = now_tsc;
 	}
@@ -428,6 +449,8 @@ static int forward_one(struct relay *relay, struct work *work, uint64_t now_tsc)
 		return KG_DROP_direction;
 	if (!(flags & LEG_HOP))
 		return KG_DROP_no_next_hop;
+	if (peer->out.mtu && work->length + 20u + UDP > peer->out.mtu)
+		return KG_DROP_too_long;
 	if (relay->tx[peer->in.nic].count == RELAY_TX)
 		return KG_DROP_tx_full;
 	if (work->rtcp)
@@ -445,8 +468,10 @@ static void forward(struct relay *relay, struct work *work, unsigned n, uint64_t
 	for (unsigned i = 0; i < n; i++) {
 		int reason;
 
-		if (i + AHEAD < n && work[i + AHEAD].leg->in.peer)
+		if (i + AHEAD < n && work[i + AHEAD].leg->in.peer) {
+			rte_prefetch0(&relay->legs[leg_index(work[i + AHEAD].leg->in.peer)].out);
 			rte_prefetch0(&relay->legs[leg_index(work[i + AHEAD].leg->in.peer)].tx);
+		}
 		reason = forward_one(relay, &work[i], now_tsc);
 		if (reason >= 0)
 			drop(relay, work[i].leg, work[i].mbuf, (enum kg_drop)reason);
@@ -471,6 +496,8 @@ void relay_process(struct relay *relay, struct rte_mbuf **packets, unsigned n, u
 	unsigned left;
 
 	relay_add(&relay->taken, n);
+	relay->now_s = now_tsc / relay->tsc_hz;
+	relay->now_frac = (now_tsc % relay->tsc_hz << 31) / relay->tsc_hz;
 	left = classify(relay, packets, n, work);
 	tsc = stage_done(relay, RELAY_CLASSIFY, n, tsc);
 	n = left;
@@ -483,12 +510,32 @@ void relay_process(struct relay *relay, struct rte_mbuf **packets, unsigned n, u
 	stage_done(relay, RELAY_FORWARD, left, tsc);
 }
 
+// A packet that was counted as relayed and then not taken by the nic.
+static void unsent(struct relay *relay, struct leg *leg, const struct rte_mbuf *packet)
+{
+	struct leg_tx *tx = &relay->legs[leg_index(leg->in.peer)].tx;
+	uint64_t length = rte_pktmbuf_data_len(packet) - LEG_HEADER;
+
+	if (rtp_kind(rte_pktmbuf_mtod_offset(packet, const uint8_t *, LEG_HEADER), length) == RTP_KIND_RTCP) {
+		relay_add(&tx->rtcp_packets, (uint64_t)-1);
+		relay_add(&relay->counters[KG_CNT_rtcp_relayed], (uint64_t)-1);
+	} else {
+		relay_add(&tx->packets, (uint64_t)-1);
+		relay_add(&tx->bytes, -length);
+		relay_add(&relay->counters[KG_CNT_rtp_relayed], (uint64_t)-1);
+	}
+}
+
 void relay_sent(struct relay *relay, unsigned nic, unsigned sent)
 {
 	struct relay_tx *tx = &relay->tx[nic];
 
 	relay_add(&relay->given, sent);
-	for (unsigned i = sent; i < tx->count; i++)
-		drop(relay, &relay->legs[tx->legs[i]], tx->packets[i], KG_DROP_tx_full);
+	for (unsigned i = sent; i < tx->count; i++) {
+		struct leg *leg = &relay->legs[tx->legs[i]];
+
+		unsent(relay, leg, tx->packets[i]);
+		drop(relay, leg, tx->packets[i], KG_DROP_tx_full);
+	}
 	tx->count = 0;
 }

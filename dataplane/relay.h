@@ -25,7 +25,8 @@ struct relay_stage_info {
 };
 extern const struct relay_stage_info relay_stages[RELAY_STAGES];
 
-// Local addresses and, for each, the direct table port -> leg index (0: none). Control builds a new one for each change
+// Local addresses and, for each, the direct table port -> leg (0: none). An entry's low LEG_INDEX_BITS are the leg's
+// index, the others the owner lcore's number: 0, as there is one relay lcore. Control builds a new list for each change
 // and the owner swaps it; the port tables live on from one to the next and are written by the owner only.
 struct relay_addrs {
 	unsigned count;
@@ -64,7 +65,8 @@ struct relay {
 	struct {
 		uint64_t packets, cycles;
 	} stages[RELAY_STAGES];
-	uint64_t taken, given; // mbufs got from nics; given to nics or freed: the difference is what we hold
+	uint64_t now_s, now_frac; // the burst's clock: seconds, and 2^-31 of them
+	uint64_t taken, given;    // mbufs got from nics; given to nics or freed: the difference is what we hold
 	uint64_t heartbeat_tsc, busy_cycles, legs_live;
 
 	struct relay_tx {
@@ -79,7 +81,8 @@ struct relay {
 // now_tsc in TSC ticks; n <= RELAY_BURST.
 void relay_process(struct relay *relay, struct rte_mbuf **packets, unsigned n, uint64_t now_tsc);
 
-// Count and free what `nic` did not take of its waiting packets, from the `sent`th on; empties the buffer.
+// Count and free what `nic` did not take of its waiting packets, from the `sent`th on, and take it off what was counted
+// as relayed; empties the buffer. No command may come between the packets' relay_process and this.
 void relay_sent(struct relay *relay, unsigned nic, unsigned sent);
 
 // Counters have one writer: a plain add that other threads may read.

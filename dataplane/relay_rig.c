@@ -83,9 +83,18 @@ static void take_events(struct rig *rig)
 	}
 }
 
+static uint32_t *ports_of(struct rig *rig, const struct kg_leg_config *config)
+{
+	for (unsigned i = 0; i < rig->relay->addrs->count; i++)
+		if (memcmp(&rig->relay->addrs->list[i].ip, config->local.ip, 4) == 0)
+			return rig->relay->addrs->list[i].ports;
+	abort();
+}
+
 static void command(struct rig *rig, uint32_t type, kg_leg_id id, const struct kg_leg_config *config)
 {
-	struct lcore_command one = {.type = type, .leg = id, .block = leg_conf_create(config, id)};
+	struct lcore_command one = {
+		.type = type, .leg = id, .block = leg_conf_create(config, id, ports_of(rig, config))};
 
 	assert(one.block && rte_ring_sp_enqueue_elem(rig->lcore.commands, &one, sizeof(one)) == 0);
 	assert(lcore_commands(&rig->lcore) == 1);
@@ -167,9 +176,33 @@ unsigned rig_burst(struct rig *rig, uint8_t *const *frames, const unsigned *leng
 	return left;
 }
 
+// Is `reason` one of the exits that the table gives the stage?
+static bool has_exit(enum relay_stage stage, unsigned reason)
+{
+	for (const int *exit = relay_stages[stage].exits; *exit >= 0; exit++)
+		if ((unsigned)*exit == reason)
+			return true;
+	return false;
+}
+
 unsigned rig_one(struct rig *rig, const uint8_t *frame, unsigned length, struct rig_out *out)
 {
-	return rig_burst(rig, (uint8_t *const[]){(uint8_t *)(uintptr_t)frame}, &length, 1, out);
+	struct relay before = *rig->relay;
+	const struct relay *after = rig->relay;
+	unsigned left, drops = 0, stage = RELAY_CLASSIFY;
+
+	left = rig_burst(rig, (uint8_t *const[]){(uint8_t *)(uintptr_t)frame}, &length, 1, out);
+	for (unsigned i = RELAY_CLASSIFY; i <= RELAY_FORWARD; i++) // the last stage that saw it
+		if (after->stages[i].packets != before.stages[i].packets)
+			stage = i;
+	for (unsigned i = 0; i < KG_DROP_COUNT; i++) {
+		if (after->drops[i] != before.drops[i] && !has_exit(stage, i))
+			abort(); // the picture says otherwise
+		drops += (unsigned)(after->drops[i] - before.drops[i]);
+	}
+	if (left + drops != 1)
+		abort();
+	return left;
 }
 
 bool rig_sound(const struct rig_out *out)

@@ -34,7 +34,8 @@ unsigned rig_frame(uint8_t *out, const struct kg_addr *source, const struct kg_a
 	unsigned length, enum rig_checksum checksum);
 
 // Put frames through the pipeline as one burst. What left is copied to `out` (RELAY_MAX_FRAME + 1 bytes each), then
-// "sent". Returns: how many left. The packet balance is asserted.
+// "sent". Returns: how many left. Checked each time: every mbuf is given back; of one packet, that it left or was
+// dropped once, by an exit that relay_stages gives the last stage that saw it.
 struct rig_out {
 	unsigned nic, length;
 	uint8_t frame[RELAY_MAX_FRAME + 1];

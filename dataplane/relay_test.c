@@ -57,8 +57,31 @@ static int set_up(void **state)
 	return 0;
 }
 
+static bool provoked[KG_DROP_COUNT]; // by any test
+
+// A reason by which a packet ends before its leg is known. (A wrong checksum is found behind the leg.)
+static bool before_the_leg(unsigned reason)
+{
+	for (const int *exit = relay_stages[RELAY_CLASSIFY].exits; *exit >= 0; exit++)
+		if ((unsigned)*exit == reason && reason != KG_DROP_bad_checksum)
+			return true;
+	return false;
+}
+
+// After each test the lcore's drops are the legs' sums. (Too long has two exits: only the second has a leg.)
 static int tear_down(void **state)
 {
+	for (unsigned i = 0; i < KG_DROP_COUNT; i++) {
+		uint64_t sum = 0;
+
+		for (unsigned j = 1; j < rig->relay->leg_room; j++)
+			sum += rig->relay->legs[j].cold.drops[i];
+		if (i == KG_DROP_too_long)
+			assert_true(sum <= rig->relay->drops[i]);
+		else
+			assert_int_equal(sum, before_the_leg(i) ? 0 : rig->relay->drops[i]);
+		provoked[i] = provoked[i] || rig->relay->drops[i];
+	}
 	rig_destroy(rig);
 	return 0;
 }
@@ -306,6 +329,112 @@ static void loss_duplicates_and_order_are_counted(void **state)
 	assert_int_equal(stats.rx_duplicate, 1);
 }
 
+static void a_silent_or_moved_source_is_replaced_at_once(void **state)
+{
+	send_rtp(&leg_a, 1, 100, 0x11);
+	rig->now_tsc += rig->relay->tsc_hz; // nothing for a second
+	assert_int_equal(send_rtp(&leg_a, 500, 9, 0x22), 1);
+	assert_int_equal(rtp_get16(payload_of(0) + 2), 2);
+	assert_int_equal(rtp_get32(payload_of(0) + 4), 100 + 8000 + 160);
+	leg_a.remote = addr("10.0.0.7", 4444); // and control says that it sends from elsewhere
+	rig_leg_change(rig, A, &leg_a);
+	assert_int_equal(send_rtp(&leg_a, 800, 5, 0x33), 1);
+	assert_int_equal(rtp_get16(payload_of(0) + 2), 3);
+	assert_int_equal(dropped(KG_DROP_seq_probation, A), 0);
+	assert_int_equal(send_rtp(&leg_a, 1, 1, 0x44), 0); // but not so from the same one
+	assert_int_equal(dropped(KG_DROP_seq_probation, A), 1);
+	assert_int_equal(rig->first_packets, 1);
+}
+
+// The line's end is where its newest packet was, also over a wrap, a restart and late packets.
+static void a_line_goes_on_from_its_newest_packet(void **state)
+{
+	uint8_t report[32];
+
+	send_rtp(&leg_a, 65535, 100, 0x11);
+	send_rtp(&leg_a, 1, 420, 0x11);
+	send_rtp(&leg_a, 0, 260, 0x11); // late
+	rig->now_tsc += rig->relay->tsc_hz;
+	send_rtp(&leg_a, 9000, 0, 0x22);
+	assert_int_equal(rtp_get16(payload_of(0) + 2), 2);
+	leg_b.local.port++;
+	leg_b.remote.port++;
+	receiver_report(report, 0x55, 0x11);
+	rtp_put32(report + 16, 65536 + 2); // B counts its wraps from the line's beginning, A's are 0x22's
+	assert_int_equal(deliver(&leg_b, report, sizeof(report)), 1);
+	assert_int_equal(rtp_get32(payload_of(0) + 8), 0x22);
+	assert_int_equal(rtp_get32(payload_of(0) + 16), 9000);
+	send_rtp(&leg_a, 30, 0, 0x22); // 0x22 begins anew, far back
+	send_rtp(&leg_a, 31, 160, 0x22);
+	assert_int_equal(rtp_get16(payload_of(0) + 2), (uint16_t)(31 + 2 - 9000));
+	rig->now_tsc += rig->relay->tsc_hz;
+	send_rtp(&leg_a, 7, 0, 0x33);
+	assert_int_equal(rtp_get16(payload_of(0) + 2), (uint16_t)(31 + 2 - 9000 + 1));
+}
+
+// What A says of itself goes through the same map: its report's SSRC and RTP time, and the BYE of one that was before.
+static void a_later_sources_own_rtcp_is_mapped(void **state)
+{
+	uint8_t report[36] = {0x80, 200, 0, 6, 0, 0, 0, 0x22, [28] = 0x81, 203, 0, 1, 0, 0, 0, 0x11};
+
+	send_rtp(&leg_a, 1, 1000, 0x11);
+	rig->now_tsc += rig->relay->tsc_hz;
+	send_rtp(&leg_a, 500, 50, 0x22);
+	rtp_put32(report + 16, 50);
+	leg_a.local.port++;
+	leg_a.remote.port++;
+	assert_int_equal(deliver(&leg_a, report, sizeof(report)), 1);
+	assert_int_equal(rtp_get32(payload_of(0) + 4), 0x11);
+	assert_int_equal(rtp_get32(payload_of(0) + 16), 1000 + 8000 + 160);
+	assert_int_equal(rtp_get32(payload_of(0) + 32), 0x22); // not the line that goes on
+}
+
+static void rtcp_passes_on_hold(void **state)
+{
+	struct kg_leg_config rtcp = leg_a;
+	uint8_t report[32];
+
+	leg_a.may_receive = leg_a.may_send = false;
+	leg_b.may_receive = leg_b.may_send = false;
+	rig_leg_change(rig, A, &leg_a);
+	rig_leg_change(rig, B, &leg_b);
+	rtcp.local.port++;
+	rtcp.remote.port++;
+	assert_int_equal(deliver(&rtcp, report, receiver_report(report, 1, 2)), 1);
+	assert_int_equal(send_rtp(&leg_a, 1, 1, 1), 0);
+	assert_int_equal(dropped(KG_DROP_direction, A), 1);
+}
+
+static void jitter_is_in_time_whatever_the_clocks(void **state)
+{
+	struct kg_leg_stats stats;
+	uint8_t packet[172];
+
+	leg_a.formats[1] = (struct kg_media_format){96, 48000};
+	rig_leg_change(rig, A, &leg_a);
+	for (unsigned i = 0; i < 400; i++) { // 20 ms apart, each second one 2 ms late
+		rtp(packet, (uint16_t)i, i * 960, 1);
+		packet[1] = 96;
+		rig->now_tsc += i % 2 ? 16000 : 0;
+		assert_int_equal(deliver(&leg_a, packet, 172), 1);
+		rig->now_tsc -= i % 2 ? 16000 : 0;
+	}
+	leg_stats(&rig->relay->legs[1], &stats);
+	assert_in_range(stats.rx_jitter_us, 1900, 2000);
+}
+
+static void an_event_that_finds_no_room_is_counted(void **state)
+{
+	const struct relay_event event = {.type = RELAY_EV_FIRST_PACKET};
+	uint64_t lost;
+
+	while (relay_tell(rig->relay, &event))
+		;
+	lost = rig->relay->counters[KG_CNT_events_lost];
+	assert_int_equal(send_rtp(&leg_a, 1, 1, 1), 1);
+	assert_int_equal(rig->relay->counters[KG_CNT_events_lost], lost + 1);
+}
+
 // --- what does not pass, by name ------------------------------------------------------------------------------------
 
 static void frames_that_are_no_media(void **state)
@@ -373,7 +502,7 @@ static void datagrams_that_are_none(void **state)
 	assert_int_equal(dropped(KG_DROP_not_udp, 0), 1);
 	length = rig_frame(frame, &leg_a.remote, &leg_a.local, packet, 172, RIG_WHOLE);
 	change(length, 38, 0x10); // UDP says more than there is
-	frame[39] = 7; // less than its header
+	frame[39] = 7;            // less than its header
 	change(length, 38, 0);
 	assert_int_equal(dropped(KG_DROP_bad_udp, 0), 2);
 }
@@ -453,6 +582,13 @@ static void legs_that_are_not_ready(void **state)
 		assert_int_equal(dropped(KG_DROP_rtcp_no_peer, A), 1);
 	}
 	assert_int_equal(send_rtp(&leg_a, 4, 1, 1), 1);
+	peer.hop.mtu = 199; // the packet is 200
+	rig_leg_change(rig, B, &peer);
+	assert_int_equal(send_rtp(&leg_a, 5, 1, 1), 0);
+	assert_int_equal(dropped(KG_DROP_too_long, A), 1);
+	peer.hop.mtu = 200;
+	rig_leg_change(rig, B, &peer);
+	assert_int_equal(send_rtp(&leg_a, 6, 1, 1), 1);
 }
 
 static void a_retired_leg_is_no_peer_and_no_target(void **state)
@@ -482,6 +618,8 @@ static void a_full_nic_is_counted(void **state)
 	relay_sent(rig->relay, 1, 0);
 	assert_int_equal(dropped(KG_DROP_tx_full, A), 1);
 	assert_int_equal(rig->relay->taken, rig->relay->given);
+	assert_int_equal(rig->relay->legs[2].tx.packets + rig->relay->legs[2].tx.bytes, 0); // it was not sent
+	assert_int_equal(rig->relay->counters[KG_CNT_rtp_relayed], 0);
 	rig->relay->tx[1].count = RELAY_TX; // more than a turn may hold
 	mbuf = rte_pktmbuf_alloc(rig->pool);
 	memcpy(rte_pktmbuf_append(mbuf, (uint16_t)length), frame, length);
@@ -504,6 +642,14 @@ static void the_picture_has_every_stage_and_reason(void **state)
 		assert_true(strcspn(line, "\n") <= 100);
 }
 
+// The last of all: each reason of the table was seen.
+static void every_reason_was_provoked(void **state)
+{
+	for (unsigned i = 0; i < KG_DROP_COUNT; i++)
+		if (!provoked[i])
+			fail_msg("no test provokes %s", kg_drop_info[i].id);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -516,6 +662,12 @@ int main(void)
 		TEST(rtcp_passes_on_its_own_port),
 		TEST(rtcp_mux_uses_the_rtp_port),
 		TEST(a_later_source_goes_on_the_same_line),
+		TEST(a_silent_or_moved_source_is_replaced_at_once),
+		TEST(a_line_goes_on_from_its_newest_packet),
+		TEST(a_later_sources_own_rtcp_is_mapped),
+		TEST(rtcp_passes_on_hold),
+		TEST(jitter_is_in_time_whatever_the_clocks),
+		TEST(an_event_that_finds_no_room_is_counted),
 		TEST(loss_duplicates_and_order_are_counted),
 		TEST(frames_that_are_no_media),
 		TEST(datagrams_that_are_none),
@@ -524,6 +676,7 @@ int main(void)
 		TEST(a_retired_leg_is_no_peer_and_no_target),
 		TEST(a_full_nic_is_counted),
 		TEST(the_picture_has_every_stage_and_reason),
+		cmocka_unit_test(every_reason_was_provoked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

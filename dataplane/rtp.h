@@ -46,23 +46,28 @@ bool rtcp_sound(const uint8_t *data, size_t length);
 // Thread: the owner lcore writes.
 struct rtp_source {
 	uint32_t ssrc;
-	uint16_t max_seq;   // highest seen
-	uint16_t bad_seq;   // the next after a jump; a second packet there makes the jump a restart
-	uint32_t cycles;    // wraps << 16
-	uint32_t base;      // extended sequence of the first
-	uint32_t jitter_q4; // RFC 3550 A.8, times 16, in clock units
-	uint32_t transit;   // arrival - timestamp of the last packet
-	uint64_t window;    // bit n: max_seq - n was seen
+	uint32_t
+		highest; // extended sequence: wraps << 16 | sequence; one word, so that a reader never sees half a wrap
+	uint32_t base;   // extended sequence of the first
 	uint32_t received;  // since base, duplicates not counted
+	uint64_t window;    // bit n: highest - n was seen
+	uint32_t jitter_q4; // RFC 3550 A.8, times 16, in units of clock_hz
+	uint32_t clock_hz;  // of the last packet that was timed
+	uint32_t transit;   // its arrival - timestamp
+	uint32_t timestamp; // and its timestamp
+	uint16_t bad_seq;   // the next after a jump; a second packet there makes the jump a restart
 	bool started, jump, timed;
 };
 
-enum rtp_order { RTP_IN_ORDER, RTP_FIRST, RTP_REORDERED, RTP_DUPLICATE, RTP_RESTART };
+// RTP_STRAY: far from all others and alone; it counts only once its successor has come (RTP_RESTART).
+enum rtp_order { RTP_IN_ORDER, RTP_FIRST, RTP_REORDERED, RTP_DUPLICATE, RTP_STRAY, RTP_RESTART };
 
 // Take one packet's sequence number. RTP_RESTART: the sender began anew (what was lost until then is in *lost_before).
 enum rtp_order rtp_source_sequence(struct rtp_source *source, uint16_t sequence, uint64_t *lost_before);
-// Take one packet's timing; `arrival_ts` is its arrival in units of the payload type's clock.
-void rtp_source_timing(struct rtp_source *source, uint32_t timestamp, uint32_t arrival_ts);
+// Take one packet's timing; `arrival_ts` is its arrival in units of clock_hz, the clock of its payload type. Packets
+// that repeat a timestamp (a telephone-event's updates) say nothing about jitter and are left out; where the clock
+// changes from packet to packet, what was measured is carried over into the new one's units.
+void rtp_source_timing(struct rtp_source *source, uint32_t timestamp, uint32_t arrival_ts, uint32_t clock_hz);
 // Packets expected and not received so far; duplicates cannot make it negative (RFC 3550 A.3).
 uint64_t rtp_source_lost(const struct rtp_source *source);
 
@@ -71,9 +76,10 @@ struct rtp_map {
 	uint32_t in_ssrc; // the source that is mapped now
 	uint32_t out_ssrc;
 	uint32_t ts_add;
-	uint16_t seq_add;
+	uint32_t seq_add; // to the extended sequence, so that reports' highest sequence comes back with its wraps
 };
 
 // Translate a sound RTCP packet in place: `send` maps the sender's own numbers (SSRC, RTP time of its SR), `receive`
-// the numbers that its report blocks speak of, which are of our line towards it. Units: RTP clock.
+// the numbers that its report blocks speak of, which are of our line towards it. The two SSRCs of a map change places:
+// what an earlier source still says of itself (its BYE) must not be taken for our line's. Units: RTP clock.
 void rtcp_translate(uint8_t *data, size_t length, const struct rtp_map *send, const struct rtp_map *receive);

@@ -83,6 +83,15 @@ static void an_rtcp_compound_must_be_whole(void **state)
 	packet[0] = 0xa0; // padding in the first of two
 	packet[7] = 4;
 	assert_false(rtcp_sound(packet, 16));
+	packet[0] = 0x80;
+	packet[8] = 0xa0; // padding of all of the second one
+	packet[9] = 201;
+	packet[15] = 4;
+	assert_false(rtcp_sound(packet, 16)); // over its SSRC
+	packet[11] = 2;
+	packet[15] = 0;
+	packet[19] = 4;
+	assert_true(rtcp_sound(packet, 20));
 }
 
 // Feed sequence numbers; each step says what it was taken for.
@@ -109,6 +118,8 @@ static void loss_is_what_did_not_come(void **state)
 	assert_int_equal(rtp_source_lost(&source), 2);
 	source = FEED({10, RTP_FIRST}, {12, RTP_IN_ORDER}, {11, RTP_REORDERED}, {13, RTP_IN_ORDER});
 	assert_int_equal(rtp_source_lost(&source), 0);
+	source = FEED({10, RTP_FIRST}, {9, RTP_REORDERED}, {8, RTP_REORDERED}, {9, RTP_DUPLICATE}, {12, RTP_IN_ORDER});
+	assert_int_equal(rtp_source_lost(&source), 1); // nor do packets from before the first
 	source =
 		FEED({10, RTP_FIRST}, {11, RTP_IN_ORDER}, {11, RTP_DUPLICATE}, {13, RTP_IN_ORDER}, {10, RTP_DUPLICATE});
 	assert_int_equal(rtp_source_lost(&source), 1); // duplicates do not hide it
@@ -119,16 +130,16 @@ static void sequence_goes_on_past_65535(void **state)
 	struct rtp_source source = FEED(
 		{65534, RTP_FIRST}, {65535, RTP_IN_ORDER}, {1, RTP_IN_ORDER}, {0, RTP_REORDERED}, {3, RTP_IN_ORDER});
 
-	assert_int_equal(source.cycles + source.max_seq, 65536 + 3);
+	assert_int_equal(source.highest, 65536 + 3);
 	assert_int_equal(rtp_source_lost(&source), 1);
 }
 
 static void a_jump_counts_when_a_second_packet_confirms_it(void **state)
 {
-	struct rtp_source source = FEED({10, RTP_FIRST}, {30000, RTP_REORDERED}, {11, RTP_IN_ORDER},
-		{30001, RTP_REORDERED}, {30002, RTP_RESTART}, {30003, RTP_IN_ORDER});
+	struct rtp_source source = FEED({10, RTP_FIRST}, {30000, RTP_STRAY}, {11, RTP_IN_ORDER}, {30001, RTP_STRAY},
+		{30002, RTP_RESTART}, {30003, RTP_IN_ORDER});
 
-	assert_int_equal(source.max_seq, 30003);
+	assert_int_equal(source.highest, 30003);
 	assert_int_equal(rtp_source_lost(&source), 0);
 }
 
@@ -140,11 +151,29 @@ static void jitter_follows_rfc_3550(void **state)
 	// Each second packet is 16 clock units late: |D| is 16 each time, J grows by (16 - J) / 16 towards 16.
 	for (unsigned i = 0; i < 400; i++) {
 		rtp_source_sequence(&source, (uint16_t)i, &lost_before);
-		rtp_source_timing(&source, i * 160, i * 160 + (i & 1) * 16 + 12345);
+		rtp_source_timing(&source, i * 160, i * 160 + (i & 1) * 16 + 12345, 8000);
 		if (i == 1)
 			assert_int_equal(source.jitter_q4 >> 4, 1);
 	}
 	assert_in_range(source.jitter_q4 >> 4, 15, 16);
+}
+
+static void jitter_is_not_fooled(void **state)
+{
+	struct rtp_source source = {0};
+
+	// A digit: four packets, 20 ms apart, of one timestamp; then the voice goes on in time.
+	for (unsigned i = 0; i < 10; i++)
+		rtp_source_timing(&source, i < 3 || i > 6 ? i * 160 : 480, i * 160 + 99, 8000);
+	assert_int_equal(source.jitter_q4, 0);
+	// The same 2 ms in another clock: the measure goes on where it was.
+	for (unsigned i = 0; i < 400; i++)
+		rtp_source_timing(&source, i * 160, i * 160 + (i & 1) * 16, 8000);
+	assert_in_range(source.jitter_q4 >> 4, 15, 16);
+	for (unsigned i = 0; i < 3; i++) {
+		rtp_source_timing(&source, 7000 + i * 960, 123456 + i * 960 + (i & 1) * 96, 48000);
+		assert_in_range(source.jitter_q4 >> 4, 90, 96);
+	}
 }
 
 static void rtcp_speaks_in_the_mapped_numbers(void **state)
@@ -188,6 +217,72 @@ static void each_sdes_chunk_is_translated(void **state)
 	assert_int_equal(rtp_get32(packet + 32), 0x22);
 }
 
+static void an_earlier_source_is_not_our_line(void **state)
+{
+	// The line began with 0x11 and is 0x22's now: a BYE of 0x11 must not end it, a report about 0x22 is not about
+	// it.
+	uint8_t packet[] = {0x81, 201, 0, 7, 0, 0, 0, 0x11, 0, 0, 0, 0x33, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0,
+		0, 0, 0, 0, 0, //
+		0x81, 203, 0, 1, 0, 0, 0, 0x11};
+	const struct rtp_map send = {.in_ssrc = 0x22, .out_ssrc = 0x11},
+			     receive = {.in_ssrc = 0x33, .out_ssrc = 0x44, .seq_add = 5};
+
+	rtcp_translate(packet, sizeof(packet), &send, &receive);
+	assert_int_equal(rtp_get32(packet + 4), 0x22);
+	assert_int_equal(rtp_get32(packet + 8), 0x44);
+	assert_int_equal(rtp_get32(packet + 16), 9);
+	assert_int_equal(rtp_get32(packet + 36), 0x22);
+}
+
+static void wraps_come_back_with_the_sequence(void **state)
+{
+	// Our line is at 65536 + 2 where the source, which began at 65530, is at 65530 + 8.
+	uint8_t packet[32] = {0x81, 201, 0, 7, 0, 0, 0, 1, 0, 0, 0, 0x99};
+	struct rtp_map send = {0}, receive = {.in_ssrc = 0x88, .out_ssrc = 0x99, .seq_add = 65536 + 2 - (65530 + 8)};
+
+	rtp_put32(packet + 16, 65536 + 2);
+	rtcp_translate(packet, sizeof(packet), &send, &receive);
+	assert_int_equal(rtp_get32(packet + 16), 65538);
+	receive.seq_add = 10 - 65530u; // our line did not wrap, the source will
+	rtp_put32(packet + 8, 0x99);
+	rtp_put32(packet + 16, 16);
+	rtcp_translate(packet, sizeof(packet), &send, &receive);
+	assert_int_equal(rtp_get32(packet + 16), 65536);
+}
+
+static void extended_reports_and_nacks_are_translated(void **state)
+{
+	const struct rtp_map send = {.in_ssrc = 1, .out_ssrc = 2},
+			     receive = {.in_ssrc = 7, .out_ssrc = 9, .seq_add = 100};
+	uint8_t xr[] = {0x80, 207, 0, 19, 0, 0, 0, 1,               //
+		1, 0, 0, 3, 0, 0, 0, 9, 0, 200, 0, 210, 0, 0, 0, 0, // loss
+		4, 0, 0, 2, 0, 0, 0, 9, 0, 0, 0, 9,                 // receiver's time: no SSRC in it
+		5, 0, 0, 6, 0, 0, 0, 9, 0, 0, 0, 9, 0, 0, 0, 9,     // DLRR of two
+		0, 0, 0, 9, 0, 0, 0, 9, 0, 0, 0, 9,                 //
+		7, 0, 0, 1, 0, 0, 0, 9,                             // VoIP metrics, cut short
+		2, 0, 0, 99};                                       // more than there is
+	uint8_t nack[] = {0x81, 205, 0, 4, 0, 0, 0, 1, 0, 0, 0, 9, 0, 150, 0, 9, 0, 50, 0, 0};
+
+	xr[3] = sizeof(xr) / 4 - 1;
+	assert_true(rtcp_sound(xr, sizeof(xr)));
+	rtcp_translate(xr, sizeof(xr), &send, &receive);
+	assert_int_equal(rtp_get32(xr + 4), 2);
+	assert_int_equal(rtp_get32(xr + 12), 7);
+	assert_int_equal(rtp_get16(xr + 16), 100);
+	assert_int_equal(rtp_get16(xr + 18), 110);
+	assert_int_equal(rtp_get32(xr + 28), 9);
+	assert_int_equal(rtp_get32(xr + 40), 7);
+	assert_int_equal(rtp_get32(xr + 44), 9);
+	assert_int_equal(rtp_get32(xr + 52), 7);
+	assert_int_equal(rtp_get32(xr + 68), 7);
+	assert_true(rtcp_sound(nack, sizeof(nack)));
+	rtcp_translate(nack, sizeof(nack), &send, &receive);
+	assert_int_equal(rtp_get32(nack + 4), 2);
+	assert_int_equal(rtp_get32(nack + 8), 7);
+	assert_int_equal(rtp_get16(nack + 12), 50);
+	assert_int_equal(rtp_get16(nack + 16), (uint16_t)(50 - 100));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -198,6 +293,10 @@ int main(void)
 		cmocka_unit_test(sequence_goes_on_past_65535),
 		cmocka_unit_test(a_jump_counts_when_a_second_packet_confirms_it),
 		cmocka_unit_test(jitter_follows_rfc_3550),
+		cmocka_unit_test(jitter_is_not_fooled),
+		cmocka_unit_test(an_earlier_source_is_not_our_line),
+		cmocka_unit_test(wraps_come_back_with_the_sequence),
+		cmocka_unit_test(extended_reports_and_nacks_are_translated),
 		cmocka_unit_test(each_sdes_chunk_is_translated),
 		cmocka_unit_test(rtcp_speaks_in_the_mapped_numbers),
 	};

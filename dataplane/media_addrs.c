@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The local addresses and their port tables, control's side.
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "media_private.h"
+
+// --- port tables ----------------------------------------------------------------------------------------------------
+
+struct table *media_table(struct kg_media *media, const struct kg_addr *local)
+{
+	uint32_t ip;
+
+	memcpy(&ip, local->ip, sizeof(ip));
+	for (unsigned i = 0; i < media->table_count && local->family == 4; i++)
+		if (media->tables[i]->ip == ip)
+			return media->tables[i];
+	return NULL;
+}
+
+// Find an address's table or make one. It outlives the address while legs are on it: one that comes back finds them.
+static struct table *table_get(struct kg_media *media, const struct kg_addr *local)
+{
+	struct table *table = media_table(media, local);
+
+	if (table || media->table_count == 2 * RELAY_ADDRS)
+		return table;
+	table = calloc(1, sizeof(*table));
+	if (!table)
+		return NULL;
+	memcpy(&table->ip, local->ip, sizeof(table->ip));
+	table->ports = calloc(RELAY_PORTS, sizeof(*table->ports));
+	if (!table->ports) {
+		free(table);
+		return NULL;
+	}
+	return media->tables[media->table_count++] = table;
+}
+
+static void table_destroy(struct table *table)
+{
+	free(table->ports);
+	free(table);
+}
+
+static bool listed(const struct relay_addrs *addrs, const struct table *table)
+{
+	for (unsigned i = 0; addrs && i < addrs->count; i++)
+		if (addrs->list[i].ports == table->ports)
+			return true;
+	return false;
+}
+
+// Free the tables that neither the lcore nor a leg can reach any more.
+static void tables_sweep(struct kg_media *media)
+{
+	unsigned left = 0;
+
+	for (unsigned i = 0; i < media->table_count; i++) {
+		struct table *table = media->tables[i];
+
+		if (table->count || listed(media->addrs, table))
+			media->tables[left++] = table;
+		else
+			table_destroy(table);
+	}
+	media->table_count = left;
+}
+
+static bool is_taken(const struct table *table, unsigned port)
+{
+	return table->taken[port / 64] >> port % 64 & 1;
+}
+
+bool media_ports_take(struct table *table, uint16_t port, bool rtcp_too)
+{
+	if (is_taken(table, port) || (rtcp_too && is_taken(table, port + 1u)))
+		return false;
+	for (unsigned i = port; i <= (unsigned)port + rtcp_too; i++)
+		table->taken[i / 64] |= (uint64_t)1 << i % 64;
+	table->count += 1 + rtcp_too;
+	return true;
+}
+
+void media_ports_give(struct table *table, uint16_t port, bool rtcp_too)
+{
+	for (unsigned i = port; i <= (unsigned)port + rtcp_too; i++)
+		table->taken[i / 64] &= ~((uint64_t)1 << i % 64);
+	table->count -= 1 + rtcp_too;
+}
+
+// --- the lcore's list -----------------------------------------------------------------------------------------------
+
+int media_addrs_send(struct kg_media *media)
+{
+	struct relay_addrs *next = calloc(1, sizeof(*next));
+
+	media->addrs_wait = false;
+	if (!next)
+		return -ENOMEM;
+	for (unsigned i = 0; i < media->nic_count; i++) {
+		const struct nic *from = &media->nics[i];
+
+		for (unsigned j = 0; j < from->addr_count; j++) {
+			struct table *table;
+
+			if (from->addrs[j].family != 4)
+				continue;
+			table = table_get(media, &from->addrs[j]);
+			if (!table) {
+				free(next);
+				return -ENOMEM;
+			}
+			next->list[next->count].ip = table->ip;
+			next->list[next->count++].ports = table->ports;
+		}
+	}
+	if (!media_push(media, &(struct lcore_command){.type = LCORE_ADDRS, .block = next})) {
+		free(next);
+		media->addrs_wait = true;
+		return 0;
+	}
+	media->addrs = next;
+	media->addrs_sent++;
+	return 0;
+}
+
+void media_addrs_sent(struct kg_media *media, void *old)
+{
+	free(old);
+	if (--media->addrs_sent == 0 && !media->addrs_wait)
+		tables_sweep(media);
+}
+
+int kg_media_nic_addresses(struct kg_media *media, unsigned nic, const struct kg_addr *addrs, unsigned count)
+{
+	int error;
+
+	if (nic >= media->nic_count)
+		return -EINVAL;
+	if (count > KG_MEDIA_NIC_ADDRS)
+		return -E2BIG;
+	error = nic_set_addresses(&media->nics[nic], addrs, count);
+	return error ? error : media_addrs_send(media);
+}
+
+void media_addrs_fini(struct kg_media *media)
+{
+	for (unsigned i = 0; i < media->table_count; i++)
+		table_destroy(media->tables[i]);
+	media->table_count = 0;
+}

@@ -1,0 +1,584 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The facade against a real owner's command code, turned by hand: no thread, so every race is a line of the test. Nics
+// and EAL's start are fakes that keep books.
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <rte_cycles.h>
+#include <rte_eal.h>
+#include <rte_launch.h>
+#include <rte_mbuf.h>
+#include <rte_ring.h>
+#include <rte_ring_elem.h>
+
+#include "eal.h"
+#include "kg_log.h"
+#include "media_private.h"
+#include "relay_rig.h"
+
+#define LEGS 8
+#define COMMAND_ROOM 4095 // what fits into the command ring
+
+static struct kg_media *media;
+static struct lcore *lcore; // the one that was to be launched
+static bool live[2][65536]; // by nic: ports that the fake nic sends to DPDK
+static unsigned live_count;
+
+// --- fakes ----------------------------------------------------------------------------------------------------------
+
+void kg_log(enum kg_log_level level, const char *area, const char *fmt, ...)
+{
+}
+
+int eal_start(int control_cpu, int relay_cpu, uint32_t max_legs, char err[KG_MEDIA_ERR])
+{
+	static bool started;
+	char *args[] = {"media_test", "--no-huge", "--no-pci", "--no-telemetry", "--no-shconf", "-m", "192", "--lcores",
+		"0", "--log-level", "1"};
+
+	started = started || rte_eal_init(sizeof(args) / sizeof(*args), args) >= 0;
+	return started ? 0 : -EIO;
+}
+
+void eal_stop(void)
+{
+}
+
+unsigned eal_relay_lcore(void)
+{
+	return 1;
+}
+
+int eal_relay_cpu(void)
+{
+	return 0;
+}
+
+int rte_eal_remote_launch(lcore_function_t *function, void *arg, unsigned id)
+{
+	assert_ptr_equal(function, lcore_run);
+	lcore = arg;
+	return 0;
+}
+
+// One look at the lcore is one turn of it.
+enum rte_lcore_state_t rte_eal_get_lcore_state(unsigned id)
+{
+	lcore_commands(lcore);
+	return lcore->stop ? WAIT : RUNNING;
+}
+
+int rte_eal_wait_lcore(unsigned id)
+{
+	return 0;
+}
+
+int nic_open(
+	const struct kg_media_nic_config *config, struct rte_mempool *pool, struct nic *out, char err[KG_MEDIA_ERR])
+{
+	memset(out, 0, sizeof(*out));
+	if (strcmp(config->device, "broken") != 0)
+		return 0;
+	strcpy(err, "the nic is broken: mend it");
+	return -EIO;
+}
+
+void nic_close(struct nic *nic)
+{
+}
+
+int nic_set_addresses(struct nic *nic, const struct kg_addr *addrs, unsigned count)
+{
+	memcpy(nic->addrs, addrs, count * sizeof(*addrs));
+	nic->addr_count = count;
+	return 0;
+}
+
+int nic_set_live(struct nic *nic, const struct kg_addr *local, bool on)
+{
+	bool *port = &live[nic - media->nics][local->port];
+
+	assert_int_not_equal(*port, on); // neither twice on nor twice off
+	*port = on;
+	live_count += on ? 1 : -1;
+	return 0;
+}
+
+void nic_info(const struct nic *nic, struct kg_nic_info *out)
+{
+}
+
+// --- the world ------------------------------------------------------------------------------------------------------
+
+static struct kg_media_event seen[64]; // since look() was called last
+static struct kg_leg_stats seen_stats;
+static unsigned seen_count;
+
+static void see(const struct kg_media_event *event, void *arg)
+{
+	if (event->stats)
+		seen_stats = *event->stats;
+	if (seen_count < 64)
+		seen[seen_count++] = *event;
+}
+
+// Control's poll, after the owner's turns. Returns: events.
+static unsigned look(bool owner_first)
+{
+	while (owner_first && lcore_commands(lcore))
+		;
+	seen_count = 0;
+	kg_media_poll(media, see, NULL);
+	return seen_count;
+}
+
+static void saw(unsigned i, enum kg_event_type type, kg_leg_id leg)
+{
+	assert_in_range(i, 0, seen_count - 1);
+	assert_int_equal(seen[i].type, type);
+	assert_int_equal(seen[i].leg, leg);
+}
+
+static struct kg_addr addr(const char *ip, uint16_t port)
+{
+	struct kg_addr out;
+
+	assert_int_equal(kg_addr_parse(&out, ip, port), 0);
+	return out;
+}
+
+static struct kg_leg_config config(uint16_t port, kg_leg_id peer)
+{
+	return (struct kg_leg_config){
+		.local = addr("10.0.0.1", port),
+		.remote = addr("10.0.0.9", port),
+		.remote_rtcp = addr("10.0.0.9", port + 1),
+		.hop = {.resolved = true},
+		.may_receive = true,
+		.may_send = true,
+		.peer = peer,
+	};
+}
+
+static void set_addresses(const char *ip)
+{
+	struct kg_addr list = addr(ip, 0);
+
+	assert_int_equal(kg_media_nic_addresses(media, 0, &list, 1), 0);
+}
+
+static int set_up(void **state)
+{
+	static const struct kg_media_config two_nics = {
+		.nics = {{.name = "lan", .device = "fake"}, {.name = "wan", .device = "fake"}},
+		.nic_count = 2,
+		.max_legs = LEGS,
+	};
+	char err[KG_MEDIA_ERR];
+
+	assert_int_equal(kg_media_open(&two_nics, &media, err), 0);
+	set_addresses("10.0.0.1");
+	look(true);
+	return 0;
+}
+
+// Everything must have come back but what close() is to take; the sanitizer counts the memory.
+static int tear_down(void **state)
+{
+	kg_media_close(media);
+	memset(live, 0, sizeof(live));
+	live_count = 0;
+	return 0;
+}
+
+static kg_leg_id create(const struct kg_leg_config *leg)
+{
+	kg_leg_id id;
+
+	assert_int_equal(kg_media_leg_create(media, leg, &id), 0);
+	return id;
+}
+
+static uint64_t legs_live(void)
+{
+	struct kg_media_totals totals;
+
+	kg_media_totals(media, &totals);
+	return totals.legs;
+}
+
+// RTP from the leg's remote, through the pipeline.
+static void deliver(const struct kg_leg_config *to, uint16_t sequence)
+{
+	uint8_t rtp[172] = {0x80, 0, (uint8_t)(sequence >> 8), (uint8_t)sequence}, frame[256];
+	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(media->pool);
+	unsigned length = rig_frame(frame, &to->remote, &to->local, rtp, sizeof(rtp), RIG_WHOLE);
+
+	assert_non_null(mbuf);
+	memcpy(rte_pktmbuf_append(mbuf, (uint16_t)length), frame, length);
+	relay_process(&lcore->relay, &mbuf, 1, rte_rdtsc());
+	for (unsigned i = 0; i < lcore->relay.tx[0].count; i++)
+		rte_pktmbuf_free(lcore->relay.tx[0].packets[i]);
+	relay_sent(&lcore->relay, 0, lcore->relay.tx[0].count);
+}
+
+// --- a leg's life ---------------------------------------------------------------------------------------------------
+
+static void a_leg_lives_by_acknowledgements(void **state)
+{
+	struct kg_leg_config leg = config(20000, 0);
+	struct kg_leg_stats stats;
+	kg_leg_id id = create(&leg), again;
+
+	assert_int_equal(live_count, 2);
+	assert_int_equal(look(false), 0); // the owner has not seen it
+	assert_int_equal(kg_media_leg_stats(media, id, &stats), 0);
+	assert_int_equal(look(true), 1);
+	saw(0, KG_EVENT_READY, id);
+	deliver(&leg, 7);
+	assert_int_equal(look(true), 1);
+	saw(0, KG_EVENT_FIRST_PACKET, id);
+	leg.dscp = 46;
+	assert_int_equal(kg_media_leg_change(media, id, &leg), 1);
+	assert_int_equal(kg_media_leg_change(media, id, &leg), 2);
+	assert_int_equal(look(true), 2);
+	saw(0, KG_EVENT_CHANGED, id);
+	saw(1, KG_EVENT_CHANGED, id);
+	assert_int_equal(seen[1].version, 2);
+	assert_int_equal(kg_media_leg_retire(media, id), 0);
+	assert_int_equal(kg_media_leg_retire(media, id), -ENOENT);
+	assert_int_equal(kg_media_leg_change(media, id, &leg), -ENOENT);
+	assert_int_equal(look(true), 1);
+	saw(0, KG_EVENT_RETIRED, id);
+	assert_int_equal(seen_stats.rx_packets, 1);
+	assert_int_equal(seen_stats.drops[KG_DROP_no_bridge], 1);
+	assert_int_equal(kg_media_leg_stats(media, id, &stats), -ENOENT);
+	assert_int_equal(live_count, 0);
+	assert_int_equal(legs_live(), 0);
+	assert_int_equal(lcore->relay.legs_live, 0);
+	for (unsigned i = 0; i < 2 * LEGS; i++) { // through all places and into the first one again
+		again = create(&leg);
+		assert_int_not_equal(again, id);
+		look(true);
+		assert_int_equal(kg_media_leg_stats(media, again, &stats), 0);
+		assert_int_equal(stats.rx_packets, 0);
+		kg_media_leg_retire(media, again);
+		look(true);
+	}
+}
+
+static void a_leg_may_go_at_any_time(void **state)
+{
+	struct kg_leg_config leg = config(20000, 0);
+	kg_leg_id id = create(&leg);
+
+	assert_int_equal(kg_media_leg_retire(media, id), 0); // the owner has not seen it yet
+	assert_int_equal(look(true), 1);
+	saw(0, KG_EVENT_READY, id);
+	assert_int_equal(look(true), 1);
+	saw(0, KG_EVENT_RETIRED, id);
+	id = create(&leg);
+	look(true);
+	assert_int_equal(kg_media_leg_change(media, id, &leg), 1);
+	assert_int_equal(kg_media_leg_retire(media, id), 0); // behind a change
+	assert_int_equal(look(true), 2);
+	saw(1, KG_EVENT_RETIRED, id);
+	assert_int_equal(legs_live(), 0);
+	assert_int_equal(live_count, 0);
+}
+
+static void a_full_ring_delays_and_loses_nothing(void **state)
+{
+	struct kg_leg_config busy = config(20000, 0), leg = config(20002, 0), other = config(20004, 0);
+	struct kg_addr both[] = {addr("10.0.0.1", 0), addr("10.0.0.2", 0)};
+	kg_leg_id busy_id = create(&busy), id = create(&leg), unused;
+	unsigned changes = 0;
+
+	look(true);
+	while (kg_media_leg_change(media, busy_id, &busy) > 0)
+		changes++;
+	assert_int_equal(changes, COMMAND_ROOM);
+	assert_int_equal(kg_media_leg_create(media, &other, &unused), -EAGAIN);
+	assert_int_equal(live_count, 4); // nothing of it is left
+	assert_int_equal(kg_media_nic_addresses(media, 0, both, 2), 0);
+	assert_int_equal(kg_media_leg_retire(media, id), 0);
+	look(true);
+	assert_int_equal(lcore->relay.addrs->count, 1);
+	assert_int_equal(look(true), 1);
+	saw(0, KG_EVENT_RETIRED, id);
+	assert_int_equal(lcore->relay.addrs->count, 2);
+	create(&other);
+	assert_int_equal(look(true), 1);
+}
+
+static void no_command_without_room_for_its_answer(void **state)
+{
+	struct kg_leg_config leg = config(20000, 0);
+	struct relay_event event = {.type = RELAY_EV_FIRST_PACKET};
+	kg_leg_id id = create(&leg);
+
+	while (relay_tell(&lcore->relay, &event))
+		;
+	assert_int_equal(lcore->relay.counters[KG_CNT_events_lost], 1);
+	assert_int_equal(lcore_commands(lcore), 0);
+	look(false);
+	assert_int_equal(look(true), 1);
+	saw(0, KG_EVENT_READY, id);
+	leg = config(20002, 0);
+	create(&leg);
+	while (relay_tell(&lcore->relay, &event)) // and now it is closed so
+		;
+}
+
+// --- ports ----------------------------------------------------------------------------------------------------------
+
+static void a_port_has_one_leg(void **state)
+{
+	struct kg_leg_config leg = config(20000, 0), next = config(20001, 0);
+	kg_leg_id id = create(&leg), other;
+
+	assert_int_equal(kg_media_leg_create(media, &leg, &other), -EADDRINUSE);  // the owner knows of neither
+	assert_int_equal(kg_media_leg_create(media, &next, &other), -EADDRINUSE); // the first one's RTCP
+	look(true);
+	assert_int_equal(kg_media_leg_retire(media, id), 0);
+	lcore_commands(lcore);
+	assert_int_equal(kg_media_leg_create(media, &leg, &other), -EADDRINUSE); // gone there, but not acknowledged
+	assert_int_equal(look(false), 1);
+	create(&leg);
+	assert_int_equal(live_count, 2);
+	next.local.port = 20003;
+	next.rtcp_mux = true;
+	next.remote_rtcp = next.remote;
+	create(&next);
+	leg.local.port = 20002; // its RTCP would be there
+	assert_int_equal(kg_media_leg_create(media, &leg, &other), -EADDRINUSE);
+}
+
+static void rtcp_mux_takes_one_port(void **state)
+{
+	struct kg_leg_config mux = config(20000, 0), next = config(20001, 0);
+	kg_leg_id id;
+
+	mux.rtcp_mux = true;
+	mux.remote_rtcp = mux.remote;
+	id = create(&mux);
+	create(&next);
+	look(true);
+	assert_int_equal(live_count, 3);
+	kg_media_leg_retire(media, id);
+	look(true);
+	assert_int_equal(live_count, 2);
+	assert_true(live[0][20001]);
+	deliver(&next, 1);
+	assert_int_equal(lcore->relay.drops[KG_DROP_no_leg], 0);
+	next.rtcp_mux = true; // agreed on later: its second port stays its own until the end
+	assert_true(kg_media_leg_change(media, media->slots[2].id, &next) > 0);
+	look(true);
+	next.rtcp_mux = false;
+	assert_int_equal(kg_media_leg_change(media, media->slots[2].id, &next), -EINVAL);
+	kg_media_leg_retire(media, media->slots[2].id);
+	look(true);
+	assert_int_equal(live_count, 0);
+}
+
+static void an_address_may_go_and_come_back(void **state)
+{
+	struct kg_leg_config gone = config(20000, 0), stays = config(20002, 0);
+	kg_leg_id id = create(&gone);
+	char ip[16];
+
+	create(&stays);
+	look(true);
+	set_addresses("10.0.0.2");
+	look(true);
+	deliver(&stays, 1);
+	assert_int_equal(lcore->relay.drops[KG_DROP_not_local], 1);
+	kg_media_leg_retire(media, id);
+	look(true);
+	for (unsigned i = 0; i < 3 * RELAY_ADDRS; i++) { // a life's worth of leases
+		snprintf(ip, sizeof(ip), "10.1.%u.%u", i >> 8, i & 255);
+		set_addresses(ip);
+		look(true);
+		assert_in_range(media->table_count, 1, 3);
+	}
+	set_addresses("10.0.0.1");
+	look(true);
+	deliver(&stays, 1);
+	assert_int_equal(lcore->relay.legs[2].rx.packets, 1); // it found its leg again
+	deliver(&gone, 1);
+	assert_int_equal(lcore->relay.drops[KG_DROP_no_leg], 1); // and nothing where the other one was
+	create(&gone);
+}
+
+// --- silence --------------------------------------------------------------------------------------------------------
+
+// A whole round over the slots. Returns: silent events.
+static unsigned silent_round(void)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i <= LEGS + 1; i++)
+		count += look(true);
+	return count;
+}
+
+static void silence_is_said_once(void **state)
+{
+	struct kg_leg_config leg = config(20000, 0);
+	kg_leg_id id;
+
+	leg.silent_ms = 3600 * 1000;
+	id = create(&leg);
+	look(true);
+	assert_int_equal(silent_round(), 0);
+	media->slots[1].heard_tsc -= 3601 * lcore->relay.tsc_hz;
+	assert_int_equal(silent_round(), 1);
+	assert_int_equal(silent_round(), 0);
+	deliver(&leg, 1);
+	silent_round(); // the first packet's event
+	media->slots[1].heard_tsc -= 3601 * lcore->relay.tsc_hz;
+	assert_int_equal(silent_round(), 1); // and again, as media had come back
+	assert_int_equal(legs_live(), 1);
+	kg_media_leg_retire(media, id);
+	assert_int_equal(look(true), 1);
+}
+
+static void another_measure_begins_anew(void **state)
+{
+	struct kg_leg_config leg = config(20000, 0);
+	struct kg_leg_stats stats;
+	kg_leg_id id;
+
+	leg.silent_ms = 1800 * 1000;
+	id = create(&leg);
+	look(true);
+	media->slots[1].heard_tsc -= 100 * lcore->relay.tsc_hz;
+	leg.dscp = 34; // a change that has nothing to do with it
+	assert_true(kg_media_leg_change(media, id, &leg) > 0);
+	look(true);
+	kg_media_leg_stats(media, id, &stats);
+	assert_true(stats.silent_us >= 100 * 1000000ull);
+	leg.silent_ms = 60 * 1000; // held until now, and quiet as it may be: it has a minute from here
+	assert_true(kg_media_leg_change(media, id, &leg) > 0);
+	look(true);
+	assert_int_equal(silent_round(), 0);
+}
+
+// --- refusals -------------------------------------------------------------------------------------------------------
+
+static void what_cannot_be_is_refused(void **state)
+{
+	struct kg_leg_config leg = config(20000, 0), bad;
+	struct kg_addr many[KG_MEDIA_NIC_ADDRS + 1] = {{0}};
+	struct kg_leg_stats stats;
+	kg_leg_id id;
+
+#define REFUSED(change, error) \
+	bad = leg;             \
+	bad.change;            \
+	assert_int_equal(kg_media_leg_create(media, &bad, &id), error)
+	REFUSED(nic = 2, -EINVAL);
+	REFUSED(nic = 1, -EADDRNOTAVAIL);
+	REFUSED(local.port = 0, -EINVAL);
+	REFUSED(local.port = 65535, -EINVAL);
+	REFUSED(local = addr("10.0.0.7", 20000), -EADDRNOTAVAIL);
+	REFUSED(local = addr("2001:db8::1", 20000), -EADDRNOTAVAIL);
+	REFUSED(remote = addr("2001:db8::9", 20000), -EINVAL);
+	REFUSED(remote.port = 0, -EINVAL);
+	REFUSED(format_count = KG_MEDIA_FORMATS + 1, -EINVAL);
+	REFUSED(formats[0].payload_type = 128; bad.format_count = 1, -EINVAL);
+	REFUSED(peer = (1u << LEG_INDEX_BITS) | (LEGS + 1), -EINVAL); // beyond the table
+	assert_int_equal(kg_media_leg_stats(media, 0, &stats), -ENOENT);
+	assert_int_equal(kg_media_leg_stats(media, 1, &stats), -ENOENT);
+	assert_int_equal(kg_media_leg_retire(media, ~0u), -ENOENT);
+	assert_int_equal(kg_media_nic_addresses(media, 2, many, 1), -EINVAL);
+	assert_int_equal(kg_media_nic_addresses(media, 0, many, KG_MEDIA_NIC_ADDRS + 1), -E2BIG);
+	assert_int_equal(live_count, 0);
+	for (unsigned i = 0; i < LEGS; i++) {
+		leg.local.port += 2;
+		create(&leg);
+	}
+	leg.local.port += 2;
+	assert_int_equal(kg_media_leg_create(media, &leg, &id), -ENOSPC);
+	assert_int_equal(live_count, 2 * LEGS);
+}
+
+static void what_does_not_start_says_why(void **state)
+{
+	struct kg_media_config broken = {.nics = {{.device = "fake"}, {.device = "broken"}}, .nic_count = 2};
+	struct kg_media *none = (void *)1;
+	char err[KG_MEDIA_ERR] = "";
+
+	assert_int_equal(kg_media_open(&broken, &none, err), -EIO);
+	assert_null(none);
+	assert_string_equal(err, "the nic is broken: mend it");
+	broken.max_legs = 1u << LEG_INDEX_BITS;
+	assert_int_equal(kg_media_open(&broken, &none, err), -EINVAL);
+	assert_non_null(strstr(err, "legs"));
+}
+
+static void totals_are_the_legs_sums(void **state)
+{
+	struct kg_leg_config a = config(20000, 0), b;
+	kg_leg_id ids[2] = {create(&a)};
+	struct kg_media_totals totals;
+	struct kg_leg_stats stats[2];
+
+	b = config(20002, ids[0]);
+	ids[1] = create(&b);
+	a.peer = ids[1];
+	kg_media_leg_change(media, ids[0], &a);
+	look(true);
+	for (uint16_t i = 0; i < 10; i++) {
+		deliver(&a, i);
+		deliver(&b, i);
+	}
+	b.may_receive = false;
+	kg_media_leg_change(media, ids[1], &b);
+	look(true);
+	deliver(&b, 10);
+	kg_media_totals(media, &totals);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(kg_media_leg_stats(media, ids[i], &stats[i]), 0);
+		assert_int_equal(stats[i].rx_packets, 10);
+		assert_int_equal(stats[i].tx_packets, 10);
+	}
+	assert_int_equal(totals.counters[KG_CNT_rtp_relayed], 20);
+	for (unsigned i = 0; i < KG_DROP_COUNT; i++) {
+		assert_int_equal(totals.drops[i], stats[0].drops[i] + stats[1].drops[i]);
+		assert_int_equal(totals.drops[i], i == KG_DROP_direction);
+	}
+	assert_int_equal(totals.mbufs_in_use, 0);
+	assert_int_equal(totals.legs, 2);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_leg_lives_by_acknowledgements),
+		TEST(a_leg_may_go_at_any_time),
+		TEST(a_full_ring_delays_and_loses_nothing),
+		TEST(no_command_without_room_for_its_answer),
+		TEST(a_port_has_one_leg),
+		TEST(rtcp_mux_takes_one_port),
+		TEST(an_address_may_go_and_come_back),
+		TEST(silence_is_said_once),
+		TEST(another_measure_begins_anew),
+		TEST(what_cannot_be_is_refused),
+		cmocka_unit_test(what_does_not_start_says_why),
+		TEST(totals_are_the_legs_sums),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
