@@ -81,7 +81,7 @@ struct kg_leg_stats {
 	uint32_t rx_sources;   // how many SSRCs were believed
 	uint64_t tx_packets, tx_bytes, tx_rtcp_packets;
 	uint64_t drops[KG_DROP_COUNT]; // of packets that arrived for this leg
-	uint64_t silent_us;            // since the last packet of any kind, or since creation
+	uint64_t silent_us; // since the last packet of any kind, creation, or a change of remote or silent_ms
 };
 
 enum kg_event_type {
