@@ -2,6 +2,7 @@
 // /v1/events: one chunked answer that goes on while the client reads. A client that reads too slowly is dropped: it
 // comes back with Last-Event-ID and misses nothing.
 
+#include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,6 +104,15 @@ static void on_keepalive(evutil_socket_t fd, short what, void *arg)
 	send_text(arg, ": still here\n\n");
 }
 
+// Replay what came after `last`, as the client wrote it. Returns: 0, or -ERANGE where it is too old or no number of
+// ours.
+static int replay(struct api_listener *listener, const char *last)
+{
+	if (!*last || last[strspn(last, "0123456789")])
+		return -ERANGE; // not 0: that would send all that is kept as if the client had asked for it
+	return events_replay(listener->api->options.events, strtoull(last, NULL, 10), send_event, listener);
+}
+
 static void begin(struct api_listener *listener, const char *last)
 {
 	struct events *events = listener->api->options.events;
@@ -110,7 +120,7 @@ static void begin(struct api_listener *listener, const char *last)
 
 	listener->room = SIZE_MAX; // a replay goes out as a whole: the ring bounds it
 	send_text(listener, ": events of kedge\n\n");
-	if (last && events_replay(events, strtoull(last, NULL, 10), send_event, listener) != 0) {
+	if (last && replay(listener, last) != 0) {
 		snprintf(reset, sizeof(reset), "id: %llu\nevent: reset\ndata: {}\n\n",
 			(unsigned long long)events_last(events));
 		send_text(listener, reset);

@@ -124,6 +124,15 @@ static void who_was_away_too_long_is_reset(void **state)
 	resets("99999999999999999999", "id: 4101\nevent: reset\n");
 }
 
+// All is still kept, so that taking it for 0 would replay everything.
+static void what_is_no_number_is_reset(void **state)
+{
+	emit(3);
+	resets("junk", "id: 3\nevent: reset\ndata: {}\n\n");
+	resets("2x", "id: 4\nevent: reset\ndata: {}\n\n");
+	resets("-1", "id: 5\nevent: reset\ndata: {}\n\n");
+}
+
 // LeakSanitizer sees what would be left.
 static void who_disappears_leaves_nothing(void **state)
 {
@@ -190,6 +199,7 @@ int main(void)
 		TEST(who_comes_back_misses_nothing),
 		TEST(a_long_replay_is_whole),
 		TEST(who_was_away_too_long_is_reset),
+		TEST(what_is_no_number_is_reset),
 		TEST(who_disappears_leaves_nothing),
 		TEST(who_reads_too_slowly_is_dropped),
 		TEST(listeners_are_bounded),

@@ -66,6 +66,10 @@ static void wrong_files_get_helpful_errors(void **state)
 			"af_xdp:eth0\n"},
 		{GOOD "trunk: []\n", "k.yaml:4: trunk: is no key: did you mean trunks?\n"},
 		{GOOD "media: {port: 1-2}\n", "k.yaml:4: media.port: is no key: did you mean ports?\n"},
+		{GOOD "media: {ports: 1023-2000}\n", "k.yaml:4: media.ports: \"1023-2000\" is no port range between "
+						     "1024 and 65534: write FIRST-LAST, for example 16384-32767\n"},
+		{GOOD "media: {ports: 2000-65535}\n", "k.yaml:4: media.ports: \"2000-65535\" is no port range between "
+						      "1024 and 65534: write FIRST-LAST, for example 16384-32767\n"},
 		{GOOD "media: {ports: 9-2}\n", "k.yaml:4: media.ports: \"9-2\" is no port range between 1024 and "
 					       "65534: write FIRST-LAST, for example 16384-32767\n"},
 		{GOOD "media:\n  timeout_s: -1\n",

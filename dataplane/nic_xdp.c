@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 #include <errno.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -36,10 +37,17 @@ struct nic_xdp {
 	char interface[IF_NAMESIZE];
 	int ifindex;
 	int lock;        // an abstract socket: gone with the process, also after kill -9
-	int file;        // memfd with the ELF object
+	int file;        // memfd, or a nameless file, with the ELF object
 	uint32_t our_id; // the program that hangs there by us; 0: none yet
 	int addrs_map, live_map;
 	struct place places[KEDGE_XDP_ADDRS];
+};
+
+// What hangs on an interface.
+struct hanging {
+	uint32_t id;    // 0: nothing
+	uint32_t flags; // how: XDP_FLAGS_*_MODE, which its removal has to name
+	char name[BPF_OBJ_NAME_LEN];
 };
 
 static char kernel_said[128];
@@ -109,19 +117,34 @@ static void program_name(uint32_t id, char *name, size_t size)
 	close(fd);
 }
 
-// What hangs on the interface: *id 0 for nothing. Returns: 0 or -errno.
-static int attached(const struct nic_xdp *xdp, uint32_t *id, char *name, size_t size)
+// Returns: 0 or -errno.
+static int attached(const struct nic_xdp *xdp, struct hanging *out)
 {
 	LIBBPF_OPTS(bpf_xdp_query_opts, query);
 	int error = bpf_xdp_query(xdp->ifindex, 0, &query);
 
+	memset(out, 0, sizeof(*out));
 	if (error)
 		return error;
-	*id = query.prog_id ? query.prog_id : query.drv_prog_id ? query.drv_prog_id : query.skb_prog_id;
-	name[0] = '\0';
-	if (*id)
-		program_name(*id, name, size);
+	if (query.drv_prog_id)
+		out->id = query.drv_prog_id, out->flags = XDP_FLAGS_DRV_MODE;
+	else if (query.skb_prog_id)
+		out->id = query.skb_prog_id, out->flags = XDP_FLAGS_SKB_MODE;
+	else if (query.hw_prog_id)
+		out->id = query.hw_prog_id, out->flags = XDP_FLAGS_HW_MODE;
+	else
+		out->id = query.prog_id; // a kernel that does not say how
+	if (out->id)
+		program_name(out->id, out->name, sizeof(out->name));
 	return 0;
+}
+
+// The word of `ip link set dev IFACE WORD off` that takes it away: plain "xdp" leaves a generic program alone.
+static const char *link_word(const struct hanging *hanging)
+{
+	if (hanging->flags == XDP_FLAGS_SKB_MODE)
+		return "xdpgeneric";
+	return hanging->flags == XDP_FLAGS_HW_MODE ? "xdpoffload" : "xdp";
 }
 
 // libxdp's dispatcher may stand in front of programs: is ours the only one behind it?
@@ -139,21 +162,21 @@ static bool dispatcher_is_ours(struct xdp_multiprog *dispatcher)
 }
 
 // Detach what is ours by its name. Returns: 0, or -EBUSY where it is somebody else's, which is left alone, or -errno.
-static int remove_ours(struct nic_xdp *xdp, uint32_t id, const char *name)
+static int remove_ours(struct nic_xdp *xdp, const struct hanging *hanging)
 {
 	LIBBPF_OPTS(bpf_xdp_attach_opts, expected);
 	struct xdp_multiprog *dispatcher;
 	int error = -EBUSY;
 
-	if (strcmp(name, KEDGE_XDP_NAME) == 0) {
-		expected.old_prog_fd = bpf_prog_get_fd_by_id(id);
-		error = bpf_xdp_detach(xdp->ifindex, XDP_FLAGS_REPLACE, &expected);
+	if (strcmp(hanging->name, KEDGE_XDP_NAME) == 0) {
+		expected.old_prog_fd = bpf_prog_get_fd_by_id(hanging->id);
+		error = bpf_xdp_detach(xdp->ifindex, XDP_FLAGS_REPLACE | hanging->flags, &expected);
 		if (expected.old_prog_fd >= 0)
 			close(expected.old_prog_fd);
-	} else if (strcmp(name, DISPATCHER) == 0) {
+	} else if (strcmp(hanging->name, DISPATCHER) == 0) {
 		dispatcher = xdp_multiprog__get_from_ifindex(xdp->ifindex);
 		if (libxdp_get_error(dispatcher))
-			return -EIO;
+			return -EBUSY; // what is behind it cannot be seen: then it is not known to be ours
 		if (dispatcher_is_ours(dispatcher))
 			error = xdp_multiprog__detach(dispatcher);
 		xdp_multiprog__close(dispatcher);
@@ -163,31 +186,32 @@ static int remove_ours(struct nic_xdp *xdp, uint32_t id, const char *name)
 
 static int clear_interface(struct nic_xdp *xdp, char *err)
 {
-	uint32_t id = 0;
-	char name[BPF_OBJ_NAME_LEN];
-	int error = attached(xdp, &id, name, sizeof(name));
+	struct hanging hanging;
+	int error = attached(xdp, &hanging);
 
 	if (error) {
 		snprintf(err, KG_MEDIA_ERR, "what is attached to interface %s cannot be read: %s", xdp->interface,
 			strerror(-error));
 		return error;
 	}
-	if (!id)
+	if (!hanging.id)
 		return 0;
-	error = remove_ours(xdp, id, name);
+	error = remove_ours(xdp, &hanging);
 	if (error == -EBUSY)
 		snprintf(err, KG_MEDIA_ERR,
 			"interface %s has an XDP program of somebody else: %s (id %u). It was left alone: take it away "
-			"(`ip link set dev %s xdp off`), or give kedged another interface",
-			xdp->interface, name, id, xdp->interface);
+			"(`ip link set dev %s %s off`), or give kedged another interface",
+			xdp->interface, hanging.name, hanging.id, xdp->interface, link_word(&hanging));
 	else if (error)
 		snprintf(err, KG_MEDIA_ERR,
 			"interface %s has the XDP program of an engine that died (%s, id %u), and it cannot be "
-			"detached (%s): try `ip link set dev %s xdp off`",
-			xdp->interface, name, id, strerror(-error), xdp->interface);
+			"detached (%s): try `ip link set dev %s %s off`",
+			xdp->interface, hanging.name, hanging.id, strerror(-error), xdp->interface,
+			link_word(&hanging));
 	if (error)
 		return error;
-	kg_info("nic", "%s: replaced the XDP program that an engine that died had left (id %u)", xdp->interface, id);
+	kg_info("nic", "%s: replaced the XDP program that an engine that died had left (id %u)", xdp->interface,
+		hanging.id);
 	return 0;
 }
 
@@ -196,10 +220,13 @@ static int clear_interface(struct nic_xdp *xdp, char *err)
 static int write_program(struct nic_xdp *xdp, char *err)
 {
 	xdp->file = memfd_create("kedge_xdp", MFD_CLOEXEC);
+	if (xdp->file < 0) // a container's system call filter may forbid them
+		xdp->file = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (xdp->file >= 0 &&
 		write(xdp->file, nic_xdp_program, nic_xdp_program_bytes) == (ssize_t)nic_xdp_program_bytes)
 		return 0;
-	snprintf(err, KG_MEDIA_ERR, "the XDP program cannot be written to a memory file: %s", strerror(errno));
+	snprintf(err, KG_MEDIA_ERR, "the XDP program can be written neither to a memory file nor to /tmp: %s",
+		strerror(errno));
 	return -EIO;
 }
 
@@ -253,16 +280,16 @@ static int find_map(const uint32_t *ids, uint32_t count, const char *name)
 
 int nic_xdp_find_maps(struct nic_xdp *xdp, char err[KG_MEDIA_ERR])
 {
-	uint32_t ids[16], id = 0, length;
+	uint32_t ids[16], length;
 	struct bpf_prog_info info = {.nr_map_ids = 16, .map_ids = (uintptr_t)ids};
-	char name[BPF_OBJ_NAME_LEN] = "";
+	struct hanging hanging = {0};
 	int fd = -1;
 
 	length = sizeof(info);
-	if (attached(xdp, &id, name, sizeof(name)) == 0 && id && strcmp(name, KEDGE_XDP_NAME) == 0)
-		fd = bpf_prog_get_fd_by_id(id);
+	if (attached(xdp, &hanging) == 0 && strcmp(hanging.name, KEDGE_XDP_NAME) == 0)
+		fd = bpf_prog_get_fd_by_id(hanging.id);
 	if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &length) == 0) {
-		xdp->our_id = id;
+		xdp->our_id = hanging.id;
 		xdp->addrs_map = find_map(ids, info.nr_map_ids, "kedge_addrs");
 		xdp->live_map = find_map(ids, info.nr_map_ids, "kedge_live");
 	}
@@ -272,29 +299,27 @@ int nic_xdp_find_maps(struct nic_xdp *xdp, char err[KG_MEDIA_ERR])
 		return 0;
 	snprintf(err, KG_MEDIA_ERR,
 		"the XDP program on %s is not as expected (%s, id %u): does something else attach programs there?",
-		xdp->interface, name, id);
+		xdp->interface, hanging.name, hanging.id);
 	return -EIO;
 }
 
 bool nic_xdp_foreign(const struct nic_xdp *xdp)
 {
-	char name[BPF_OBJ_NAME_LEN];
-	uint32_t id = 0;
+	struct hanging hanging;
 
-	if (attached(xdp, &id, name, sizeof(name)) != 0 || !id)
+	if (attached(xdp, &hanging) != 0 || !hanging.id)
 		return false;
-	return xdp->our_id ? id != xdp->our_id : strcmp(name, KEDGE_XDP_NAME) != 0;
+	return xdp->our_id ? hanging.id != xdp->our_id : strcmp(hanging.name, KEDGE_XDP_NAME) != 0;
 }
 
 void nic_xdp_give(struct nic_xdp *xdp)
 {
-	char name[BPF_OBJ_NAME_LEN];
-	uint32_t id = 0;
+	struct hanging hanging;
 
 	if (!xdp)
 		return;
-	if (xdp->ifindex && !nic_xdp_foreign(xdp) && attached(xdp, &id, name, sizeof(name)) == 0 && id)
-		remove_ours(xdp, id, name);
+	if (xdp->ifindex && !nic_xdp_foreign(xdp) && attached(xdp, &hanging) == 0 && hanging.id)
+		remove_ours(xdp, &hanging);
 	for (unsigned i = 0; i < 4; i++) {
 		int fd = (int[]){xdp->lock, xdp->file, xdp->addrs_map, xdp->live_map}[i];
 

@@ -123,7 +123,10 @@ cat >"$DIR/foreign.c" <<'C'
 __attribute__((section("xdp"), used)) int foreign(struct xdp_md *ctx) { return XDP_PASS; }
 char foreign_license[] __attribute__((section("license"), used)) = "GPL";
 C
-clang -O2 -target bpf -I"/usr/include/$(uname -m)-linux-gnu" -c "$DIR/foreign.c" -o "$DIR/foreign.o" || exit 1
+sed 's/int foreign/int xdp_dispatcher/' "$DIR/foreign.c" >"$DIR/dispatcher.c"
+for name in foreign dispatcher; do
+	clang -O2 -target bpf -I"/usr/include/$(uname -m)-linux-gnu" -c "$DIR/$name.c" -o "$DIR/$name.o" || exit 1
+done
 
 # --- the two namespaces -----------------------------------------------------------------------------------------------
 
@@ -234,6 +237,39 @@ gone one
 check "a program that replaced ours while we ran stays" "$(attached)/$status" "$id/0"
 ip -n "$E" link set dev va xdp off
 
+ip -n "$E" link set dev va xdpgeneric obj "$DIR/foreign.o" sec xdp
+engine one af_xdp:va 192.0.2.1
+gone one
+advice=$(sed -n 's/.*`ip \(link [^`]*\)`.*/\1/p' <<<"$answer")
+ip -n "$E" $advice
+check "a foreign generic program: the advice takes it away" "$advice/$(ip -n "$E" -d link show dev va | grep -c 'xdp id')" \
+	"link set dev va xdpgeneric off/0"
+ip -n "$E" link set dev va xdpgeneric off
+OURS=$(find "$(dirname "$PROGRAM")" -name kedge_xdp.bpf.o | head -n 1)
+ip -n "$E" link set dev va xdpgeneric obj "$OURS" sec xdp
+engine one af_xdp:va 192.0.2.1
+gone one
+check "ours that hangs there generic is replaced" "$answer/$(ip -n "$E" -d link show dev va | grep -c 'xdp id')" "ready/0"
+ip -n "$E" link set dev va xdpgeneric off
+ip -n "$E" link set dev va xdp obj "$DIR/dispatcher.o" sec xdp
+id=$(attached)
+engine one af_xdp:va 192.0.2.1
+gone one
+check "a dispatcher that cannot be looked into is somebody else's" "$answer/$(attached)" \
+	"refused: interface va has an XDP program of somebody else: xdp_dispatcher (id $id)*/$id"
+ip -n "$E" link set dev va xdp off
+for start in 1 2; do
+	engine one af_xdp:lo 127.0.0.1
+	check "generic XDP, start $start around a kill -9" "$answer" ready
+	gone one $((start == 1 ? 9 : 15))
+done
+ip -n "$E" link set dev lo xdp off
+
+engine null null
+check "the null device" "$answer" ready
+say null info
+check "says what it is" "$answer" "driver=net_null steering=none *"
+gone null
 engine one af_xdp:nothing 192.0.2.1
 check "no such interface" "$answer" "refused: there is no interface nothing: *"
 gone one
