@@ -63,7 +63,11 @@ fail:
 static void free_memory(struct kg_media *media)
 {
 	struct lcore *lcore = media->lcore;
+	struct lcore_command late;
 
+	// What was sent behind LCORE_STOP was not carried out: its blocks are still ours.
+	while (lcore && lcore->commands && rte_ring_sc_dequeue_elem(lcore->commands, &late, sizeof(late)) == 0)
+		free(late.block);
 	for (unsigned i = 0; i < media->leg_room && media->slots; i++)
 		free(media->slots[i].conf);
 	if (lcore) {

@@ -11,6 +11,7 @@
 #define RTCP_PSFB 206
 #define RTCP_XR 207
 #define FEEDBACK_NACK 1
+#define JITTER_JUMP (1u << 27) // timestamps that leap so far say nothing of jitter, and sixteen times this must fit
 
 enum xr_block { XR_LOSS = 1, XR_DUPLICATE = 2, XR_TIMES = 3, XR_DLRR = 5, XR_SUMMARY = 6, XR_VOIP = 7 };
 
@@ -139,6 +140,7 @@ void rtp_source_timing(struct rtp_source *source, uint32_t timestamp, uint32_t a
 {
 	uint32_t transit = arrival_ts - timestamp;
 	int32_t difference = (int32_t)(transit - source->transit);
+	uint32_t distance;
 
 	if (source->clock_hz != clock_hz) {
 		if (source->clock_hz)
@@ -154,9 +156,10 @@ void rtp_source_timing(struct rtp_source *source, uint32_t timestamp, uint32_t a
 		source->timed = true;
 		return;
 	}
-	if (difference < 0)
-		difference = -difference;
-	source->jitter_q4 += (uint32_t)difference - ((source->jitter_q4 + 8) >> 4);
+	distance = difference < 0 ? 0u - (uint32_t)difference : (uint32_t)difference;
+	if (distance > JITTER_JUMP)
+		return;
+	source->jitter_q4 += distance - ((source->jitter_q4 + 8) >> 4);
 }
 
 uint64_t rtp_source_lost(const struct rtp_source *source)

@@ -283,6 +283,19 @@ static void extended_reports_and_nacks_are_translated(void **state)
 	assert_int_equal(rtp_get16(nack + 16), (uint16_t)(50 - 100));
 }
 
+static void a_leap_of_the_timestamp_is_no_jitter(void **state)
+{
+	struct rtp_source source = {0};
+	uint64_t lost_before;
+	static const uint32_t leaps[] = {0, 0x80000000u, 0, 0x40000000u, 0x80000001u};
+
+	for (unsigned i = 0; i < 5; i++) {
+		rtp_source_sequence(&source, (uint16_t)i, &lost_before);
+		rtp_source_timing(&source, i * 160 + leaps[i], i * 160, 8000);
+	}
+	assert_int_equal(source.jitter_q4, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -293,6 +306,7 @@ int main(void)
 		cmocka_unit_test(sequence_goes_on_past_65535),
 		cmocka_unit_test(a_jump_counts_when_a_second_packet_confirms_it),
 		cmocka_unit_test(jitter_follows_rfc_3550),
+		cmocka_unit_test(a_leap_of_the_timestamp_is_no_jitter),
 		cmocka_unit_test(jitter_is_not_fooled),
 		cmocka_unit_test(an_earlier_source_is_not_our_line),
 		cmocka_unit_test(wraps_come_back_with_the_sequence),
