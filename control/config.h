@@ -98,3 +98,9 @@ bool config_net_has(const struct config_net *net, const struct kg_addr *addr);
 // What of `next` cannot be applied by a reload to an engine that runs `now` (nics, lcores, listen, media.ports, api):
 // reports "FILE: KEY: ..." a line for each. Returns: number of such keys.
 unsigned config_frozen(const struct config *now, const struct config *next, config_report_fn report, void *arg);
+
+// Does a trunk of `next` name a nic that the engine that runs `now` does not have? Each is reported, a line each.
+bool config_lacks_nic(const struct config *now, const struct config *next, config_report_fn report, void *arg);
+
+// Keep in `next` what config_frozen names as it is in `now`; `now` gets next's in exchange and is to be destroyed.
+void config_keep_frozen(struct config *now, struct config *next);

@@ -342,6 +342,25 @@ static void a_reload_says_what_it_cannot_change(void **state)
 	config_destroy(now);
 }
 
+static void a_reload_keeps_the_nics_that_there_are(void **state)
+{
+	struct config *now = parse(GOOD, 0);
+	struct config *next =
+		parse("nics: [{name: other, device: \"af_xdp:eth1\"}]\n" ROUTES
+		      "trunks: [{name: carrier, target: \"sip:192.0.2.20\", nic: other}]\nmedia: {timeout_s: 7}\n",
+			0);
+
+	assert_true(config_lacks_nic(now, next, hear, NULL));
+	assert_string_equal(
+		said, "k.yaml: trunks[0].nic: the running engine has no nic \"other\": restart kedged to apply it\n");
+	assert_false(config_lacks_nic(next, next, hear, NULL));
+	config_keep_frozen(now, next);
+	config_destroy(now);
+	assert_string_equal(next->nics[0].name, "lan");
+	assert_int_equal(next->timeout_s, 7);
+	config_destroy(next);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -353,6 +372,7 @@ int main(void)
 		cmocka_unit_test(large_files_are_bounded),
 		cmocka_unit_test(networks_hold_what_their_bits_say),
 		cmocka_unit_test(a_reload_says_what_it_cannot_change),
+		cmocka_unit_test(a_reload_keeps_the_nics_that_there_are),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -101,3 +101,50 @@ unsigned config_frozen(const struct config *now, const struct config *next, conf
 	}
 	return count;
 }
+
+bool config_lacks_nic(const struct config *now, const struct config *next, config_report_fn report, void *arg)
+{
+	bool lacks = false;
+
+	for (size_t i = 0; i < next->trunk_count; i++) {
+		const struct config_trunk *trunk = &next->trunks[i];
+		char line[512];
+		size_t j = 0;
+
+		while (j < now->nic_count && strcmp(now->nics[j].name, trunk->nic) != 0)
+			j++;
+		if (!*trunk->nic || j < now->nic_count)
+			continue;
+		snprintf(line, sizeof(line),
+			"%s: trunks[%zu].nic: the running engine has no nic \"%s\": restart kedged to apply it",
+			next->file, i, trunk->nic);
+		report(line, arg);
+		lacks = true;
+	}
+	return lacks;
+}
+
+// The keys of config_frozen.
+void config_keep_frozen(struct config *now, struct config *next)
+{
+	struct config kept = *next;
+
+	next->nics = now->nics;
+	next->nic_count = now->nic_count;
+	next->relay_cpu = now->relay_cpu;
+	next->spin = now->spin;
+	next->port_first = now->port_first;
+	next->port_last = now->port_last;
+	next->max_calls = now->max_calls;
+	next->listens = now->listens;
+	next->listen_count = now->listen_count;
+	next->api_listen = now->api_listen;
+	next->api_socket = now->api_socket;
+	next->cdr_file = now->cdr_file;
+	now->nics = kept.nics;
+	now->nic_count = kept.nic_count;
+	now->listens = kept.listens;
+	now->listen_count = kept.listen_count;
+	now->api_socket = kept.api_socket;
+	now->cdr_file = kept.cdr_file;
+}

@@ -358,31 +358,6 @@ static void reload_line(const char *line, void *arg)
 	fprintf(arg, "%s\n", line);
 }
 
-// What a running engine cannot change stays as it is, whatever the new file says of it (config_frozen has said so).
-static void keep_frozen(struct config *now, struct config *next)
-{
-	struct config kept = *next;
-
-	next->nics = now->nics;
-	next->nic_count = now->nic_count;
-	next->relay_cpu = now->relay_cpu;
-	next->spin = now->spin;
-	next->port_first = now->port_first;
-	next->port_last = now->port_last;
-	next->max_calls = now->max_calls;
-	next->listens = now->listens;
-	next->listen_count = now->listen_count;
-	next->api_listen = now->api_listen;
-	next->api_socket = now->api_socket;
-	next->cdr_file = now->cdr_file;
-	now->nics = kept.nics;
-	now->nic_count = kept.nic_count;
-	now->listens = kept.listens;
-	now->listen_count = kept.listen_count;
-	now->api_socket = kept.api_socket;
-	now->cdr_file = kept.cdr_file;
-}
-
 // Read the file again. A wrong file changes nothing. Returns: 0 or -errno, and what there is to say in *report.
 static int reload(void *arg, char **report)
 {
@@ -394,12 +369,15 @@ static int reload(void *arg, char **report)
 	if (!out)
 		return -ENOMEM;
 	error = config_load(engine.file, &next, reload_line, out);
+	if (!error && config_lacks_nic(now, next, reload_line, out))
+		error = -EINVAL;
 	if (error) {
+		config_destroy(next);
 		reload_line("the file was not applied: the engine goes on with what it has", out);
 		goto out;
 	}
 	config_frozen(now, next, reload_line, out);
-	keep_frozen(now, next);
+	config_keep_frozen(now, next);
 	engine.config = next;
 	log_init(next->log_level, next->log_json);
 	calls_reload(engine.calls, next);

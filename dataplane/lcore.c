@@ -55,7 +55,6 @@ static void carry_out(struct lcore *lcore, struct lcore_command *command)
 	case LCORE_CREATE:
 		memset(leg, 0, sizeof(*leg));
 		set_conf(leg, conf);
-		leg->cold.born_tsc = rte_rdtsc();
 		set_ports(conf, leg_index(command->leg));
 		relay_add(&relay->legs_live, 1);
 		break;
@@ -63,6 +62,8 @@ static void carry_out(struct lcore *lcore, struct lcore_command *command)
 		// Who sends from a new place was negotiated: the first packet from there is the stream.
 		if (leg->in.remote_ip != conf->in.remote_ip || leg->in.remote_port != conf->in.remote_port)
 			leg->stream.last_tsc = 0;
+		if (!(leg->in.flags & LEG_MAY_RECEIVE) && conf->in.flags & LEG_MAY_RECEIVE)
+			leg->stream.source.paused = true; // what was turned away meanwhile was not lost
 		set_conf(leg, conf);
 		set_ports(conf, leg_index(command->leg));
 		break;

@@ -86,7 +86,6 @@ struct leg {
 	struct leg_cold {
 		uint64_t drops[KG_DROP_COUNT]; // relay: rw, control: ro
 		uint32_t clocks[128];          // relay: rw by command
-		uint64_t born_tsc;             // relay: rw by command
 	} LEG_LINE cold;
 } LEG_LINE;
 

@@ -307,7 +307,11 @@ bool nic_xdp_foreign(const struct nic_xdp *xdp)
 {
 	struct hanging hanging;
 
-	if (attached(xdp, &hanging) != 0 || !hanging.id)
+	int error = attached(xdp, &hanging);
+
+	if (error) // an interface that is gone has nothing of anybody; what cannot be told is left alone
+		return error != -ENODEV && error != -ENXIO;
+	if (!hanging.id)
 		return false;
 	return xdp->our_id ? hanging.id != xdp->our_id : strcmp(hanging.name, KEDGE_XDP_NAME) != 0;
 }

@@ -405,6 +405,21 @@ static void rtcp_passes_on_hold(void **state)
 	assert_int_equal(dropped(KG_DROP_direction, A), 1);
 }
 
+static void hold_is_no_loss(void **state)
+{
+	struct kg_leg_stats stats;
+
+	for (unsigned i = 0; i < 300; i++) {
+		leg_a.may_receive = i < 100 || i >= 200;
+		rig_leg_change(rig, A, &leg_a);
+		assert_int_equal(send_rtp(&leg_a, (uint16_t)i, i * 160, 1), leg_a.may_receive);
+	}
+	leg_stats(&rig->relay->legs[1], &stats);
+	assert_int_equal(stats.rx_lost, 0);
+	assert_int_equal(stats.rx_packets, 200);
+	assert_int_equal(stats.rx_sources, 1);
+}
+
 static void jitter_is_in_time_whatever_the_clocks(void **state)
 {
 	struct kg_leg_stats stats;
@@ -666,6 +681,7 @@ int main(void)
 		TEST(a_line_goes_on_from_its_newest_packet),
 		TEST(a_later_sources_own_rtcp_is_mapped),
 		TEST(rtcp_passes_on_hold),
+		TEST(hold_is_no_loss),
 		TEST(jitter_is_in_time_whatever_the_clocks),
 		TEST(an_event_that_finds_no_room_is_counted),
 		TEST(loss_duplicates_and_order_are_counted),

@@ -98,6 +98,7 @@ static void source_start(struct rtp_source *source, uint16_t sequence)
 	source->started = true;
 	source->jump = false;
 	source->timed = false;
+	source->paused = false;
 }
 
 enum rtp_order rtp_source_sequence(struct rtp_source *source, uint16_t sequence, uint64_t *lost_before)
@@ -109,6 +110,11 @@ enum rtp_order rtp_source_sequence(struct rtp_source *source, uint16_t sequence,
 	if (!source->started) {
 		source_start(source, sequence);
 		return RTP_FIRST;
+	}
+	if (source->paused) {
+		*lost_before = rtp_source_lost(source);
+		source_start(source, sequence);
+		return RTP_RESTART;
 	}
 	if (ahead != 0 && ahead < RTP_MAX_DROPOUT) {
 		source->received++;

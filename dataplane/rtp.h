@@ -57,6 +57,7 @@ struct rtp_source {
 	uint32_t timestamp; // and its timestamp
 	uint16_t bad_seq;   // the next after a jump; a second packet there makes the jump a restart
 	bool started, jump, timed;
+	bool paused; // packets were turned away: the next one is where it goes on
 };
 
 // RTP_STRAY: far from all others and alone; it counts only once its successor has come (RTP_RESTART).
