@@ -135,13 +135,25 @@ static void watch(int epoll, int fd, uint32_t id)
 		exit(1);
 }
 
+static unsigned find_call(const struct call *call)
+{
+	unsigned i = 0;
+
+	while (calls[i] != call)
+		i++;
+	return i;
+}
+
 static void check_packet(struct call *call, const uint8_t *data, ssize_t length)
 {
 	uint8_t want[PACKET];
 	uint32_t n;
 
 	if (length < 12 || get_32(data + 8) != call->peer_ssrc) {
-		call->seen.strange_ssrc++;
+		if (call->seen.strange_ssrc++ == 0)
+			fprintf(stderr, "rtp_ends: call %u: %zd bytes of SSRC %u instead of %u: %02x%02x %02x%02x\n",
+				find_call(call), length, length < 12 ? 0 : get_32(data + 8), call->peer_ssrc, data[0],
+				data[1], data[2], data[3]);
 		return;
 	}
 	n = ((uint32_t)(data[2] << 8 | data[3]) - first_sequence(call->peer_ssrc)) & 0xffff;
