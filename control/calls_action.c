@@ -41,7 +41,6 @@ static void hop_invite(struct anchor *anchor, struct party *party, const struct 
 
 	for (unsigned i = 0; i < hop->route.route_count && i < 8; i++)
 		routes[i] = hop->route.routes[i];
-	party->peer = hop->route.target;
 	party->session = sip_session_invite(anchor->calls->stack, &invite, party);
 	if (party->session)
 		party_remember(party);
@@ -60,6 +59,8 @@ static void do_invite(struct anchor *anchor, const struct call_action *action, s
 		return;
 	}
 	anchor->callees[action->hop] = party;
+	party->peer = hop->route.target;
+	party_locate(party, NULL);
 	if (!anchor->call.late_offer) {
 		enum call_sdp made = leg_open(party, hop->nic, &hop->route.target, why);
 		struct offer_local local;

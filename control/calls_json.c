@@ -133,11 +133,36 @@ static json_t *addr_json(const struct kg_addr *addr)
 	return kg_addr_none(addr) ? json_null() : json_string(kg_addr_text(addr, text, sizeof(text)));
 }
 
+// How far the party's media address is known.
+static const char *latching_word(const struct party *party, const struct kg_leg_stats *stats)
+{
+	if (!party->behind_nat)
+		return "off";
+	return stats->latched_port ? "latched" : party->leg.config.remote.port ? "open" : "waiting";
+}
+
+// Who sent what was dropped as wrong_source last; null: nobody.
+static json_t *refused_json(const struct leg *leg, const struct kg_leg_stats *stats)
+{
+	struct kg_addr from = {.family = leg->config.local.family, .port = stats->refused_port};
+	json_t *json;
+
+	if (!stats->refused_port)
+		return json_null();
+	memcpy(from.ip, stats->refused_ip, sizeof(from.ip));
+	json = json_object();
+	json_object_set_new(json, "packets", json_integer((json_int_t)stats->drops[KG_DROP_wrong_source]));
+	json_object_set_new(json, "last_source", addr_json(&from));
+	json_object_set_new(json, "last_ssrc", stats->refused_ssrc ? json_integer(stats->refused_ssrc) : json_null());
+	return json;
+}
+
 static json_t *leg_json(struct party *party)
 {
 	struct calls *calls = party->anchor->calls;
 	const struct leg *leg = &party->leg;
 	struct kg_leg_stats stats = leg->final;
+	struct kg_addr remote = leg->config.remote;
 	struct kg_lcore_info lcore;
 	struct sip_session_info info;
 	json_t *json = json_object();
@@ -168,7 +193,11 @@ static json_t *leg_json(struct party *party)
 										      : json_null());
 	negotiated_set(json, party);
 	json_object_set_new(json, "local", addr_json(&leg->config.local));
-	json_object_set_new(json, "remote", addr_json(&leg->config.remote));
+	if (stats.latched_port)
+		remote.port = stats.latched_port;
+	json_object_set_new(json, "remote", remote.port ? addr_json(&remote) : json_null());
+	json_object_set_new(json, "latching", json_string(latching_word(party, &stats)));
+	json_object_set_new(json, "refused", refused_json(leg, &stats));
 	figures_set(json, &stats);
 	return json;
 }

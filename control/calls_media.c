@@ -10,6 +10,68 @@
 #define DSCP_EF 46
 #define RETRY_MS 10
 
+// --- behind NAT ---------------------------------------------------------------------------------------------------
+
+// An address that means nothing outside of its own network (RFC 1918, 6598, 3927, 4193).
+static bool is_private(const struct kg_addr *addr)
+{
+	const uint8_t *ip = addr->ip;
+
+	if (addr->family == 6)
+		return (ip[0] & 0xfe) == 0xfc || (ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80);
+	return ip[0] == 10 || (ip[0] == 172 && (ip[1] & 0xf0) == 16) || (ip[0] == 192 && ip[1] == 168) ||
+	       (ip[0] == 100 && (ip[1] & 0xc0) == 64) || (ip[0] == 169 && ip[1] == 254);
+}
+
+void party_locate(struct party *party, const struct sip_msg *msg)
+{
+	const struct config *config = party->anchor->calls->options.config;
+	int trunk = router_trunk(config, &party->peer);
+	struct sip_uri contact;
+	struct kg_addr public;
+
+	party->behind_nat = trunk >= 0 && config->trunks[trunk].behind_nat;
+	if (!party->behind_nat)
+		return;
+	party->public = party->peer;
+	if (msg && sip_msg_is_request(msg) && sip_msg_origin(msg, &public))
+		party->public = public;
+	// An answer that came through proxies: a public Contact is what the one next to the party made of it.
+	if (msg && !sip_msg_is_request(msg) && sip_msg_header(msg, "Record-Route", 0) &&
+		sip_uri_parse(sip_msg_contact_uri(msg) ? sip_msg_contact_uri(msg) : "", &contact) == 0 &&
+		kg_addr_parse(&public, contact.host, 0) == 0 && !is_private(&public))
+		party->public = public;
+}
+
+void party_media(const struct party *party, const struct sdp *sdp, struct offer_media *out)
+{
+	sdp_media(sdp, out);
+	if (!party->behind_nat || kg_addr_none(&out->remote) || kg_addr_same_ip(&out->remote, &party->public) ||
+		!is_private(&out->remote))
+		return;
+	out->remote = party->public;
+	out->remote.port = 0;
+	out->remote_rtcp = out->remote;
+}
+
+// Each fork's answer, and each new address, opens the window anew.
+static uint32_t latch_window(struct party *party)
+{
+	struct offer_media said;
+	unsigned fork = 0;
+
+	if (!party->behind_nat || !party->sdp)
+		return 0;
+	sdp_media(party->sdp, &said);
+	while (fork < SIP_FORKS - 1 && party->sdps[fork] != party->sdp)
+		fork++;
+	if (party->leg.config.latch && fork == party->latch_fork && kg_addr_same(&said.remote, &party->latch_sdp))
+		return party->leg.config.latch;
+	party->latch_fork = fork;
+	party->latch_sdp = said.remote;
+	return party->leg.config.latch + 1;
+}
+
 // --- where a leg lives --------------------------------------------------------------------------------------------
 
 static int nic_by_name(const struct config *config, const char *name)
@@ -187,8 +249,12 @@ void leg_forget(struct party *party)
 
 struct offer_local leg_local(const struct party *party, bool mux, uint32_t version)
 {
+	struct kg_addr said;
+
+	config_advertised(
+		&party->anchor->calls->options.config->nics[party->leg.config.nic], &party->leg.config.local, &said);
 	return (struct offer_local){
-		.rtp = party->leg.config.local,
+		.rtp = said,
 		.mux = mux,
 		.session_id = party->anchor->created_us + (party->side == CALL_CALLER ? 0 : 1 + party->hop),
 		.version = version,
@@ -204,7 +270,7 @@ enum call_sdp leg_reaches(const struct party *party, const struct sdp *sdp, char
 	char ip[KG_ADDR_STRLEN];
 	int error;
 
-	sdp_media(sdp, &media);
+	party_media(party, sdp, &media);
 	if (kg_addr_none(&media.remote))
 		return CALL_SDP_GOOD; // on hold: nothing is sent
 	kg_addr_ip(&media.remote, ip, sizeof(ip));
@@ -329,12 +395,13 @@ void leg_update(struct party *party, struct party *peer)
 	if (!party->leg.live || party->leg.retiring)
 		return;
 	if (party->sdp)
-		sdp_media(party->sdp, &mine);
+		party_media(party, party->sdp, &mine);
 	if (both)
 		sdp_media(peer->sdp, &other);
 	leg->remote = mine.remote;
 	leg->remote_rtcp = mine.remote_rtcp;
 	leg->rtcp_mux = party->mux_said && mine.rtcp_mux;
+	leg->latch = latch_window(party);
 	if (!kg_addr_none(&mine.remote) && !rtcp_same_hop(party, &mine))
 		memset(&leg->remote_rtcp, 0, sizeof(leg->remote_rtcp));
 	leg->may_receive = (mine.direction & OFFER_SENDONLY) && (other.direction & OFFER_RECVONLY);
@@ -364,6 +431,21 @@ static void media_report(struct party *party, const char *what, uint32_t ssrc)
 		json_object_set_new(data, "ssrc", json_integer(ssrc));
 	events_emit(calls->options.events, "leg.media", party->anchor->id, party->id, data);
 	anchor_log(KG_LOG_INFO, party, NULL, "leg %s: %s", party->id, what);
+}
+
+static void latched_report(struct party *party, const struct kg_media_event *event)
+{
+	struct kg_addr remote = party->leg.config.remote;
+	json_t *data = json_object();
+	char text[KG_ADDR_STRLEN];
+
+	remote.port = event->port;
+	kg_addr_text(&remote, text, sizeof(text));
+	json_object_set_new(data, "media", json_string("latched"));
+	json_object_set_new(data, "remote", json_string(text));
+	json_object_set_new(data, "ssrc", json_integer(event->ssrc));
+	events_emit(party->anchor->calls->options.events, "leg.media", party->anchor->id, party->id, data);
+	anchor_log(KG_LOG_INFO, party, NULL, "leg %s: media comes from %s and goes there", party->id, text);
 }
 
 static void silence_over(struct wheel_timer *timer, void *arg);
@@ -413,6 +495,9 @@ void leg_event(struct calls *calls, const struct kg_media_event *event)
 	switch (event->type) {
 	case KG_EVENT_FIRST_PACKET:
 		media_report(party, "first_packet", event->ssrc);
+		break;
+	case KG_EVENT_LATCHED:
+		latched_report(party, event);
 		break;
 	case KG_EVENT_SILENT:
 		silence_check(party);

@@ -52,6 +52,10 @@ struct party {
 	struct sdp *sdps[SIP_FORKS]; // what each fork said last and was usable
 	struct sdp *sdp;             // the one of them that counts; NULL: none yet
 	bool mux_said;               // our SDP to it says rtcp-mux
+	bool behind_nat;             // its trunk says so
+	struct kg_addr public;       // behind NAT: as who it is seen from outside
+	struct kg_addr latch_sdp;    // the address in the SDP for which the latching window was opened last
+	unsigned latch_fork;
 	struct leg leg;
 };
 
@@ -134,6 +138,11 @@ void party_remember(struct party *party);
 // calls_media.c
 // Find nic and local address for a party whose media (or signalling) is at `target`, take a port pair and make its leg.
 // Returns: CALL_SDP_GOOD, or _UNREACHABLE, _NO_ROOM, _NO_MEDIA with a sentence in why.
+// What an SDP says, as it is believed of this party: behind NAT a private address stands for the public one, its port to
+// be learned from the media.
+void party_media(const struct party *party, const struct sdp *sdp, struct offer_media *out);
+// Note where the party sits, from a message of its (NULL: none came yet): what its latching is bound to.
+void party_locate(struct party *party, const struct sip_msg *msg);
 enum call_sdp leg_open(struct party *party, const char *nic, const struct kg_addr *target, char why[CALL_MESSAGE]);
 // Can the leg reach this media address? Returns: CALL_SDP_GOOD or _UNREACHABLE.
 enum call_sdp leg_reaches(const struct party *party, const struct sdp *sdp, char why[CALL_MESSAGE]);

@@ -91,6 +91,7 @@ static enum call_sdp answer_take(
 	}
 	if (read == CALL_SDP_NONE)
 		snprintf(why, CALL_MESSAGE, "the callee answered without SDP");
+	party_locate(callee, msg);
 	if (read == CALL_SDP_GOOD)
 		read = leg_reaches(callee, sdp, why);
 	if (read == CALL_SDP_GOOD) {
@@ -129,11 +130,12 @@ static enum call_sdp offer_take(
 	}
 	sdp_keep(callee, evidence->fork, sdp);
 	callee->sdp = evidence->sdp = sdp;
-	sdp_media(sdp, &media);
+	party_locate(callee, msg);
+	party_media(callee, sdp, &media);
 	made = leg_open(callee, anchor->hops[callee->hop].nic,
 		kg_addr_none(&media.remote) ? &callee->peer : &media.remote, why);
 	if (made == CALL_SDP_GOOD)
-		made = leg_open(caller, anchor->nic, &caller->peer, why);
+		made = leg_open(caller, anchor->nic, caller->behind_nat ? &caller->public : &caller->peer, why);
 	if (made != CALL_SDP_GOOD)
 		return made;
 	caller->mux_said = media.rtcp_mux;
@@ -195,7 +197,23 @@ static bool nic_has(const struct calls *calls, const struct config_nic *nic, con
 	return false;
 }
 
-// Is this host and port a listener of ours? (port 0: none written)
+static bool nic_advertises(const struct config_nic *nic, const struct kg_addr *addr)
+{
+	for (size_t i = 0; i < nic->advertise_count; i++)
+		if (kg_addr_same_ip(&nic->advertise[i].addr, addr))
+			return true;
+	return false;
+}
+
+static bool port_is_ours(const struct config *config, uint16_t port)
+{
+	for (size_t i = 0; i < config->listen_count; i++)
+		if (config->listens[i].addr.port == port)
+			return true;
+	return !config->listen_count && port == 5060;
+}
+
+// Is this host and port a listener of ours, or one as others know it? (port 0: none written)
 static bool listener_is_ours(void *arg, const char *host, uint16_t port)
 {
 	const struct calls *calls = arg;
@@ -206,6 +224,9 @@ static bool listener_is_ours(void *arg, const char *host, uint16_t port)
 		return false;
 	for (size_t i = 0; i < config->listen_count; i++)
 		if (kg_addr_same(&config->listens[i].addr, &addr))
+			return true;
+	for (size_t i = 0; i < config->nic_count; i++)
+		if (nic_advertises(&config->nics[i], &addr) && port_is_ours(config, addr.port))
 			return true;
 	for (size_t i = 0; i < config->nic_count && !config->listen_count && addr.port == 5060; i++)
 		if (nic_has(calls, &config->nics[i], &addr))
@@ -293,7 +314,7 @@ static void invite_admit(struct calls *calls, struct anchor *anchor, int trunk, 
 	event->hop_count = (unsigned)hops;
 	if (!sdp)
 		return;
-	sdp_media(sdp, &media);
+	party_media(caller, sdp, &media);
 	caller->mux_said = media.rtcp_mux;
 	event->sdp = leg_open(caller, anchor->nic, kg_addr_none(&media.remote) ? source : &media.remote, why);
 	if (event->sdp == CALL_SDP_GOOD)
@@ -333,6 +354,7 @@ static void on_invite(void *arg, struct sip_session *session, const struct sip_m
 	anchor->max_forwards -= anchor->max_forwards > 0;
 	anchor->caller->session = session;
 	anchor->caller->peer = *source;
+	party_locate(anchor->caller, msg);
 	sip_session_set_user(session, anchor->caller);
 	party_remember(anchor->caller);
 	anchor_log(KG_LOG_INFO, anchor->caller, "INVITE", "call starts: %s calls %s (trunk %s)", anchor->caller->from,

@@ -23,6 +23,8 @@ struct config_nic {
 	char interface[CONFIG_NAME];  // "eth0": what stands behind the colon
 	struct config_net *addresses; // empty: what the interface has
 	size_t address_count;
+	struct config_net *advertise; // what SDP and Contact say instead, see config_advertised
+	size_t advertise_count;
 };
 
 struct config_listen {
@@ -36,6 +38,7 @@ struct config_trunk {
 	struct config_net *from; // calls from here are this trunk's; filled with target/32 where not written
 	size_t from_count;
 	char nic[CONFIG_NAME];   // "": by the kernel's route
+	bool behind_nat;         // its parties: media is latched, requests in a dialog go to where theirs come from
 	uint32_t ring_timeout_s; // no answer after this: CANCEL, 408 to the caller (default 180)
 };
 
@@ -94,6 +97,9 @@ void config_destroy(struct config *config);
 
 // Does `addr` lie in `net`?
 bool config_net_has(const struct config_net *net, const struct kg_addr *addr);
+
+// What SDP, Via and Contact say for a local address of the nic: its advertised one, else itself. The port is local's.
+void config_advertised(const struct config_nic *nic, const struct kg_addr *local, struct kg_addr *out);
 
 // What of `next` cannot be applied by a reload to an engine that runs `now` (nics, lcores, listen, media.ports, api):
 // reports "FILE: KEY: ..." a line for each. Returns: number of such keys.

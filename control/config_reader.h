@@ -75,9 +75,13 @@ void reader_each(struct reader *reader, struct fy_node *node, const char *help,
 void reader_defaults(const struct schema *keys, void *object); // what the table says
 void reader_map(struct reader *reader, struct fy_node *node, const struct schema *keys, void *object);
 
-// config_values.c: schema.set for values of a kind of their own
+// config_addr.c: "IP", "IP:PORT", "[IPv6]" or "[IPv6]:PORT" of one machine. Returns: false where it is none.
+bool config_parse_address(const char *text, uint16_t port, struct kg_addr *out);
+
+// config_addr.c and config_values.c: schema.set for values of a kind of their own
 void set_device(struct reader *reader, struct fy_node *node, void *nic);
 void set_addresses(struct reader *reader, struct fy_node *node, void *nic);
+void set_advertise(struct reader *reader, struct fy_node *node, void *nic);
 void set_relay(struct reader *reader, struct fy_node *node, void *config);
 void set_ports(struct reader *reader, struct fy_node *node, void *config);
 void set_listen(struct reader *reader, struct fy_node *node, void *config);

@@ -65,7 +65,7 @@ static void trunks_done(struct reader *reader, struct fy_node *node)
 				reader_grow(reader, item, &trunk->from, &trunk->from_count, sizeof(*net), 1);
 
 			if (net)
-				*net = (struct config_net){.addr = trunk->target, .prefix = 32};
+				*net = (struct config_net){.addr = trunk->target, .prefix = trunk->target.family == 4 ? 32 : 128};
 		}
 		for (size_t j = 0; j < i; j++) {
 			if (*trunk->name && strcmp(trunk->name, config->trunks[j].name) == 0)
@@ -103,6 +103,7 @@ void config_defaults(struct config *config)
 
 // --- the table ------------------------------------------------------------------------------------------------------
 
+static const char *const bool_words[] = {"false", "true", NULL};
 static const char *const idle_words[] = {"adaptive", "spin", NULL};
 static const char *const level_words[] = {"error", "warn", "info", "debug", NULL};
 static const char *const format_words[] = {"text", "json", NULL};
@@ -112,7 +113,7 @@ static const struct schema nic_keys[] = {
 		.help = "write a short name, for example lan"},
 	{"device", SCHEMA_OWN, true, .set = set_device, .help = "write af_xdp:INTERFACE, for example af_xdp:eth0"},
 	{"addresses", SCHEMA_OWN, .set = set_addresses},
-	{"advertise", SCHEMA_LATER, .help = "leave it out; SDP and Contact say the nic's own address"},
+	{"advertise", SCHEMA_OWN, .set = set_advertise},
 	{"vlan", SCHEMA_LATER, .help = "leave it out; use an untagged interface"},
 	{NULL},
 };
@@ -123,6 +124,8 @@ static const struct schema trunk_keys[] = {
 	{"target", SCHEMA_OWN, true, .set = set_target, .help = HELP_TARGET},
 	{"from", SCHEMA_OWN, .set = set_from},
 	{"nic", SCHEMA_OWN, .set = set_trunk_nic},
+	{"behind_nat", SCHEMA_CHOICE, false, offsetof(struct config_trunk, behind_nat), .words = bool_words,
+		.help = "write true or false"},
 	{"ring_timeout_s", SCHEMA_NUMBER, false, offsetof(struct config_trunk, ring_timeout_s), .min = 1, .max = 3600,
 		.number = 180},
 	{"transport", SCHEMA_OWN, .set = set_transport},

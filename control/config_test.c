@@ -85,7 +85,7 @@ static void wrong_files_get_helpful_errors(void **state)
 			"regular expression, "
 			"for example ^9\n"},
 		{NICS ROUTES "trunks: [{name: carrier, target: \"sip:192.0.2.20\", from: [1.2.3.4/40]}]\n",
-			"k.yaml:3: trunks[0].from[0]: \"1.2.3.4/40\" is no IPv4 network: write ADDRESS/BITS, for "
+			"k.yaml:3: trunks[0].from[0]: \"1.2.3.4/40\" is no network: write ADDRESS/BITS, for "
 			"example 192.0.2.0/24\n"},
 		{GOOD "recording: {calls: all}\n",
 			"k.yaml:4: recording.calls: \"all\": recording is not in this version: write none\n"},
@@ -115,20 +115,23 @@ static void wrong_files_get_helpful_errors(void **state)
 			"for example af_xdp:eth0\n"},
 		{"nics: [{name: lan, device: \"af_xdp:a\"}, {name: wan, device: \"af_xdp:a\"}]\n" TRUNKS ROUTES,
 			"k.yaml:1: nics: two nics have the device af_xdp:a: write it once\n"},
-		{"nics: [{name: \"l a\\\"n\", device: \"af_xdp:a\", vlan: 3, advertise: 192.0.2.1}]\n" TRUNKS ROUTES,
+		{"nics: [{name: \"l a\\\"n\", device: \"af_xdp:a\", vlan: 3, advertise: 224.0.0.1}]\n" TRUNKS ROUTES,
 			"k.yaml:1: nics[0].name: \"l a\"n\" is no name: write letters, digits, - _ . only\n"
-			"k.yaml:1: nics[0].advertise: is not in this version: leave it out; SDP and Contact say the "
-			"nic's own address\n"
+			"k.yaml:1: nics[0].advertise: holds what no machine can have as its address: write the public "
+			"address, or one for each of `addresses` in their order\n"
 			"k.yaml:1: nics[0].vlan: is not in this version: leave it out; use an untagged interface\n"},
-		{"nics: [{name: lan, device: \"af_xdp:a\", addresses: [\"2001:db8::1/64\", 224.0.0.1]}]\n" TRUNKS
+		{"nics: [{name: lan, device: \"af_xdp:a\", addresses: [\"2001:db8::1/64\", \"fe80::1\"]}]\n" TRUNKS
 				ROUTES,
-			"k.yaml:1: nics[0].addresses[0]: \"2001:db8::1/64\": IPv6 is not in this version: write "
-			"ADDRESS/BITS, for example 192.0.2.0/24\n"
 			"k.yaml:1: nics[0].addresses: holds what no machine can have as its address: write those of "
 			"the interface\n"},
-		{NICS ROUTES "trunks: [{name: carrier, target: \"sip:[2001:db8::1]:5060\"}]\n",
-			"k.yaml:3: trunks[0].target: \"sip:[2001:db8::1]:5060\": IPv6 is not in this version: write "
-			"sip:IP:PORT, for example sip:192.0.2.20:5060\n"},
+		{"nics: [{name: lan, device: \"af_xdp:a\", addresses: [10.0.0.1, 10.0.0.2, \"2001:db8::1\"], "
+		 "advertise: [192.0.2.1, 192.0.2.2]}]\n" TRUNKS ROUTES,
+			"k.yaml:1: nics[0].advertise: has 2 addresses and `addresses` 3: write the public address, or "
+			"one for each of `addresses` in their order\n"},
+		{NICS ROUTES "trunks: [{name: carrier, target: \"sip:2001:db8::1:5060\", behind_nat: maybe}]\n",
+			"k.yaml:3: trunks[0].target: \"sip:2001:db8::1:5060\" is no SIP address: write "
+			"sip:IP:PORT, for example sip:192.0.2.20:5060\n"
+			"k.yaml:3: trunks[0].behind_nat: \"maybe\" is not known here: write true or false\n"},
 		{NICS ROUTES
 			"trunks: [{name: carrier, target: \"sip:192.0.2.20\", nic: wan, max_calls: 3, codecs: [PCMU], "
 			"transport: tcp}]\n",
@@ -253,6 +256,63 @@ static void a_full_file_is_read_field_by_field(void **state)
 	config_destroy(config);
 }
 
+static struct kg_addr address(const char *text)
+{
+	struct kg_addr addr;
+
+	assert_int_equal(kg_addr_parse(&addr, text, 7), 0);
+	return addr;
+}
+
+static void ipv6_is_written_as_in_a_uri(void **state)
+{
+	static const char text[] = "nics: [{name: n, device: \"af_packet:e\", addresses: [\"2001:db8::10/64\"]}]\n"
+				   "trunks:\n  - {name: a, target: \"sip:[2001:db8::20]:5070\", behind_nat: true}\n"
+				   "  - {name: b, target: \"sip:[2001:db8::21]\", from: [\"2001:db8:1::/48\"]}\n"
+				   "routes: [{match: {source: \"2001:db8::/32\"}, to: [\"trunk:a\"]}]\n"
+				   "sip: {listen: [\"udp:[2001:db8::10]:5062\"]}\napi: {listen: \"[::1]:8081\"}\n";
+	struct config *config = parse(text, 0);
+	struct kg_addr inside = address("2001:db8:1:2::3"), outside = address("2001:db8:2::3");
+
+	assert_string_equal(said, "");
+	assert_string_equal(config->nics[0].interface, "e");
+	assert_int_equal(config->trunks[0].target.port, 5070);
+	assert_true(config->trunks[0].behind_nat);
+	assert_false(config->trunks[1].behind_nat);
+	assert_int_equal(config->trunks[0].from[0].prefix, 128);
+	assert_true(config_net_has(&config->trunks[1].from[0], &inside));
+	assert_false(config_net_has(&config->trunks[1].from[0], &outside));
+	assert_int_equal(config->listens[0].addr.family, 6);
+	assert_int_equal(config->api_listen.port, 8081);
+	config_destroy(config);
+}
+
+static void an_advertised_address_stands_for_its_own(void **state)
+{
+	static const struct {
+		const char *nic, *local, *said;
+	} cases[] = {
+		{"", "10.0.0.1", "10.0.0.1"},
+		{", advertise: 192.0.2.1", "10.0.0.1", "192.0.2.1"},
+		{", advertise: 192.0.2.1", "2001:db8::1", "2001:db8::1"},
+		{", advertise: [192.0.2.1, \"2001:db8::2\"]", "2001:db8::1", "2001:db8::2"},
+		{", addresses: [10.0.0.1, 10.0.0.2], advertise: [192.0.2.1, 192.0.2.2]", "10.0.0.2", "192.0.2.2"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct kg_addr local = address(cases[i].local), want = address(cases[i].said), got;
+		char text[512];
+		struct config *config;
+
+		snprintf(text, sizeof(text), "nics: [{name: lan, device: \"af_xdp:e\"%s}]\n" TRUNKS ROUTES,
+			cases[i].nic);
+		config = parse(text, 0);
+		config_advertised(&config->nics[0], &local, &got);
+		assert_true(kg_addr_same(&got, &want)); // and the port is local's
+		config_destroy(config);
+	}
+}
+
 static void patterns_of_every_day_are_taken(void **state)
 {
 	static const char *const patterns[] = {"^\\\\+?[0-9]{6,15}$", "^(00|\\\\+)49", "[[:digit:]]{3}", "[]x]{2}",
@@ -316,6 +376,7 @@ static void a_reload_says_what_it_cannot_change(void **state)
 		{"nics: [{name: wan, device: \"af_xdp:eth0\"}]\n" TRUNKS ROUTES, "nics"},
 		{"nics: [{name: lan, device: \"af_xdp:eth1\"}]\n" TRUNKS ROUTES, "nics"},
 		{"nics: [{name: lan, device: \"af_xdp:eth0\", addresses: [192.0.2.1]}]\n" TRUNKS ROUTES, "nics"},
+		{"nics: [{name: lan, device: \"af_xdp:eth0\", advertise: 192.0.2.1}]\n" TRUNKS ROUTES, "nics"},
 		{GOOD "lcores: {relay: [1]}\n", "lcores"},
 		{GOOD "lcores: {idle: spin}\n", "lcores"},
 		{GOOD "media: {ports: 16386-32767}\n", "media.ports"},
@@ -368,6 +429,8 @@ int main(void)
 		cmocka_unit_test(every_error_is_reported_at_once),
 		cmocka_unit_test(the_shortest_file_has_the_defaults),
 		cmocka_unit_test(a_full_file_is_read_field_by_field),
+		cmocka_unit_test(ipv6_is_written_as_in_a_uri),
+		cmocka_unit_test(an_advertised_address_stands_for_its_own),
 		cmocka_unit_test(patterns_of_every_day_are_taken),
 		cmocka_unit_test(large_files_are_bounded),
 		cmocka_unit_test(networks_hold_what_their_bits_say),

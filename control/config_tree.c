@@ -11,8 +11,10 @@ void config_destroy(struct config *config)
 {
 	if (!config)
 		return;
-	for (size_t i = 0; i < config->nic_count; i++)
+	for (size_t i = 0; i < config->nic_count; i++) {
 		free(config->nics[i].addresses);
+		free(config->nics[i].advertise);
+	}
 	for (size_t i = 0; i < config->trunk_count; i++) {
 		free(config->trunks[i].target_uri);
 		free(config->trunks[i].from);
@@ -46,6 +48,20 @@ bool config_net_has(const struct config_net *net, const struct kg_addr *addr)
 	return rest == 0 || (net->addr.ip[whole] ^ addr->ip[whole]) >> (8 - rest) == 0;
 }
 
+void config_advertised(const struct config_nic *nic, const struct kg_addr *local, struct kg_addr *out)
+{
+	const struct kg_addr *said = NULL;
+
+	for (size_t i = 0; i < nic->address_count && nic->advertise_count == nic->address_count && !said; i++)
+		if (kg_addr_same_ip(&nic->addresses[i].addr, local))
+			said = &nic->advertise[i].addr;
+	for (size_t i = 0; i < nic->advertise_count && !said; i++)
+		if (nic->advertise[i].addr.family == local->family)
+			said = &nic->advertise[i].addr;
+	*out = said ? *said : *local;
+	out->port = local->port;
+}
+
 static bool nics_same(const struct config *a, const struct config *b)
 {
 	if (a->nic_count != b->nic_count)
@@ -57,6 +73,11 @@ static bool nics_same(const struct config *a, const struct config *b)
 			return false;
 		for (size_t j = 0; j < x->address_count; j++)
 			if (!kg_addr_same(&x->addresses[j].addr, &y->addresses[j].addr))
+				return false;
+		if (x->advertise_count != y->advertise_count)
+			return false;
+		for (size_t j = 0; j < x->advertise_count; j++)
+			if (!kg_addr_same(&x->advertise[j].addr, &y->advertise[j].addr))
 				return false;
 	}
 	return true;

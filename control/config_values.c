@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Values of a kind of their own: networks, addresses, devices, port ranges, patterns, targets. Each is read from one
+// Values of a kind of their own: port ranges, patterns, targets (addresses are config_addr.c's). Each is read from one
 // node, stored, or reported with what to write instead.
 
 #include <stdio.h>
@@ -9,141 +9,11 @@
 #include "config_reader.h"
 
 #define EPHEMERAL_FIRST 32768 // the kernel's own client ports, as it comes
-#define HELP_NET "write ADDRESS/BITS, for example 192.0.2.0/24"
-#define MAX_LISTENS 16
 #define MAX_TARGETS 8
-#define MAX_NETS 256
 #define MAX_PATTERN 256
 #define MAX_EXPANDED 1000 // what a pattern's {n,m} may grow to: nested ones fill gigabytes in a few characters
 
-// --- addresses ------------------------------------------------------------------------------------------------------
-
-static bool is_ipv6(const char *text)
-{
-	const char *colon = strchr(text, ':');
-
-	return strchr(text, '[') || (colon && strchr(colon + 1, ':'));
-}
-
-// An address that one machine can have: not "any", not multicast or broadcast.
-static bool is_unicast(const struct kg_addr *addr)
-{
-	return addr->ip[0] != 0 && addr->ip[0] < 224;
-}
-
-// "IP" and, after the separator, a number up to max; `number` is kept where none is written.
-static bool parse_pair(const char *text, char separator, unsigned long max, unsigned long *number, struct kg_addr *out)
-{
-	const char *at = strchr(text, separator);
-	size_t length = at ? (size_t)(at - text) : strlen(text);
-	char ip[64], *end;
-
-	if (length >= sizeof(ip))
-		return false;
-	memcpy(ip, text, length);
-	ip[length] = '\0';
-	if (at) {
-		*number = strtoul(at + 1, &end, 10);
-		if (at[1] < '0' || at[1] > '9' || *end || *number > max)
-			return false;
-	}
-	return kg_addr_parse(out, ip, 0) == 0 && out->family == 4;
-}
-
-static bool parse_net(const char *text, struct config_net *out)
-{
-	unsigned long bits = 32;
-
-	if (!parse_pair(text, '/', 32, &bits, &out->addr))
-		return false;
-	out->prefix = (uint8_t)bits;
-	return true;
-}
-
-// "IP" or "IP:PORT". Returns: false where it is neither.
-static bool parse_address(const char *text, unsigned long port, struct kg_addr *out)
-{
-	if (!parse_pair(text, ':', 65535, &port, out) || port == 0 || !is_unicast(out))
-		return false;
-	out->port = (uint16_t)port;
-	return true;
-}
-
-struct nets {
-	struct config_net **list;
-	size_t *count;
-};
-
-static void add_net(struct reader *reader, struct fy_node *node, void *arg)
-{
-	const char *text = reader_text(reader, node, HELP_NET);
-	struct nets *nets = arg;
-	struct config_net net, *grown;
-
-	if (!text)
-		return;
-	if (!parse_net(text, &net)) {
-		reader_wrong(reader, node,
-			is_ipv6(text) ? "\"%.60s\": IPv6 is not in this version: " HELP_NET
-				      : "\"%.60s\" is no IPv4 network: " HELP_NET,
-			text);
-		return;
-	}
-	grown = reader_grow(reader, node, nets->list, nets->count, sizeof(net), MAX_NETS);
-	if (grown)
-		*grown = net;
-}
-
-static void set_nets(struct reader *reader, struct fy_node *node, struct config_net **list, size_t *count)
-{
-	struct nets nets = {list, count};
-
-	reader_each(reader, node, HELP_NET, add_net, &nets);
-	if (node && fy_node_is_sequence(node) && fy_node_sequence_item_count(node) == 0)
-		reader_wrong(reader, node, "is empty: " HELP_NET ", or leave it out");
-}
-
 // --- nics and media -------------------------------------------------------------------------------------------------
-
-void set_device(struct reader *reader, struct fy_node *node, void *object)
-{
-	static const char *const later[] = {"af_packet:", "pci:", "memif:", "vhost:", "ring", NULL};
-	const char *help = "write af_xdp:INTERFACE, for example af_xdp:eth0", *text = reader_text(reader, node, help);
-	struct config_nic *nic = object;
-	const char *interface = text ? text + 7 : NULL;
-
-	if (!text)
-		return;
-	if (strcmp(text, "null") == 0) {
-		snprintf(nic->device, sizeof(nic->device), "null");
-		return;
-	}
-	for (unsigned i = 0; later[i]; i++) {
-		if (strncmp(text, later[i], strlen(later[i])) == 0) {
-			reader_wrong(reader, node, "\"%.60s\" is not in this version: %s", text, help);
-			return;
-		}
-	}
-	if (strncmp(text, "af_xdp:", 7) != 0 || !*interface || strlen(interface) > 15 || strpbrk(interface, "/: \t")) {
-		reader_wrong(reader, node, "\"%.60s\" is no device: %s", text, help);
-		return;
-	}
-	snprintf(nic->device, sizeof(nic->device), "%s", text);
-	snprintf(nic->interface, sizeof(nic->interface), "%s", interface);
-}
-
-void set_addresses(struct reader *reader, struct fy_node *node, void *object)
-{
-	struct config_nic *nic = object;
-
-	set_nets(reader, node, &nic->addresses, &nic->address_count);
-	for (size_t i = 0; i < nic->address_count; i++)
-		if (!is_unicast(&nic->addresses[i].addr))
-			reader_wrong(reader, node,
-				"holds what no machine can have as its address: write those of the interface");
-	if (nic->address_count > 8)
-		reader_wrong(reader, node, "has %zu addresses: write at most 8", nic->address_count);
-}
 
 void set_relay(struct reader *reader, struct fy_node *node, void *object)
 {
@@ -186,75 +56,6 @@ void set_ports(struct reader *reader, struct fy_node *node, void *object)
 }
 
 // --- SIP ------------------------------------------------------------------------------------------------------------
-
-static void add_listen(struct reader *reader, struct fy_node *node, void *object)
-{
-	const char *help = "write udp:IP:PORT, for example udp:192.0.2.10:5060",
-		   *text = reader_text(reader, node, help);
-	struct config *config = object;
-	struct config_listen listen, *grown;
-
-	if (!text)
-		return;
-	if (strncmp(text, "tcp:", 4) == 0 || strncmp(text, "tls:", 4) == 0 || strncmp(text, "ws", 2) == 0) {
-		reader_wrong(reader, node, "\"%.60s\": SIP is heard over UDP only in this version: %s", text, help);
-		return;
-	}
-	if (strncmp(text, "udp:", 4) != 0 || !parse_address(text + 4, 5060, &listen.addr)) {
-		reader_wrong(reader, node,
-			strncmp(text, "udp:", 4) == 0 && is_ipv6(text + 4)
-				? "\"%.60s\": IPv6 is not in this version: %s"
-				: "\"%.60s\" is no listener of this version: %s",
-			text, help);
-		return;
-	}
-	if (listen.addr.port >= config->port_first && listen.addr.port <= config->port_last) {
-		reader_wrong(reader, node, "\"%.60s\" lies in media.ports %u-%u: write a port outside of it", text,
-			config->port_first, config->port_last);
-		return;
-	}
-	for (size_t i = 0; i < config->listen_count; i++) {
-		if (kg_addr_same(&config->listens[i].addr, &listen.addr)) {
-			reader_wrong(reader, node, "\"%.60s\" is sip.listen[%zu] once more: take one out", text, i);
-			return;
-		}
-	}
-	grown = reader_grow(reader, node, &config->listens, &config->listen_count, sizeof(listen), MAX_LISTENS);
-	if (grown)
-		*grown = listen;
-}
-
-void set_listen(struct reader *reader, struct fy_node *node, void *object)
-{
-	reader->listen_read = true;
-	reader_each(reader, node, "write [\"udp:IP:PORT\"]", add_listen, object);
-}
-
-void set_target(struct reader *reader, struct fy_node *node, void *object)
-{
-	const char *text = reader_text(reader, node, HELP_TARGET);
-	struct config_trunk *trunk = object;
-
-	if (!text)
-		return;
-	if (strncmp(text, "sip:", 4) != 0 || !parse_address(text + 4, 5060, &trunk->target)) {
-		trunk->target.family = 0;
-		reader_wrong(reader, node,
-			strncmp(text, "sip:", 4) == 0 && is_ipv6(text + 4)
-				? "\"%.60s\": IPv6 is not in this version: " HELP_TARGET
-				: "\"%.60s\" is no SIP address: " HELP_TARGET,
-			text);
-		return;
-	}
-	trunk->target_uri = reader_copy(reader, node, text);
-}
-
-void set_from(struct reader *reader, struct fy_node *node, void *object)
-{
-	struct config_trunk *trunk = object;
-
-	set_nets(reader, node, &trunk->from, &trunk->from_count);
-}
 
 void set_transport(struct reader *reader, struct fy_node *node, void *object)
 {
@@ -423,14 +224,6 @@ void set_match_from(struct reader *reader, struct fy_node *node, void *object)
 	route->has_from = set_pattern(reader, node, &route->from);
 }
 
-void set_match_source(struct reader *reader, struct fy_node *node, void *object)
-{
-	struct config_route *route = object;
-	size_t count = 0;
-
-	add_net(reader, node, &(struct nets){&route->source, &count});
-}
-
 static void add_target(struct reader *reader, struct fy_node *node, void *object)
 {
 	const char *help = "write next_hop or trunk:NAME", *text = reader_text(reader, node, help);
@@ -502,6 +295,13 @@ void set_recording_format(struct reader *reader, struct fy_node *node, void *obj
 			reader, node, "\"%.60s\": recording is not in this version: write wav, or leave it out", text);
 }
 
+static bool is_loopback(const struct kg_addr *addr)
+{
+	static const uint8_t one[16] = {[15] = 1};
+
+	return addr->family == 4 ? addr->ip[0] == 127 : memcmp(addr->ip, one, sizeof(one)) == 0;
+}
+
 void set_api_listen(struct reader *reader, struct fy_node *node, void *object)
 {
 	const char *help = "write 127.0.0.1:PORT or off", *text = reader_text(reader, node, help);
@@ -511,7 +311,7 @@ void set_api_listen(struct reader *reader, struct fy_node *node, void *object)
 		return;
 	if (strcmp(text, "off") == 0)
 		config->api_listen.family = 0;
-	else if (!parse_address(text, 8080, &config->api_listen) || config->api_listen.ip[0] != 127)
+	else if (!config_parse_address(text, 8080, &config->api_listen) || !is_loopback(&config->api_listen))
 		reader_wrong(reader, node,
 			"\"%.60s\" is no loopback address: %s (the API has no tokens in this version)", text, help);
 }

@@ -210,6 +210,28 @@ static int source_for(void *arg, const struct kg_addr *target, struct kg_addr *s
 	return error;
 }
 
+// In Via and Contact: the nic's advertised address for ours.
+static void advertised(void *arg, const struct kg_addr *local, struct kg_addr *out)
+{
+	struct kg_addr addrs[KG_MEDIA_NIC_ADDRS];
+
+	for (size_t i = 0; i < engine.config->nic_count; i++) {
+		const struct config_nic *nic = &engine.config->nics[i];
+		unsigned count = nic->advertise_count ? nic_addresses(nic, addrs) : 0;
+
+		for (unsigned j = 0; j < count; j++)
+			if (kg_addr_same_ip(&addrs[j], local))
+				config_advertised(nic, local, out);
+	}
+}
+
+static bool behind_nat(void *arg, const struct kg_addr *peer)
+{
+	int trunk = router_trunk(engine.config, peer);
+
+	return trunk >= 0 && engine.config->trunks[trunk].behind_nat;
+}
+
 static int start_sip(void)
 {
 	struct sip_stack_options options = {
@@ -218,6 +240,8 @@ static int start_sip(void)
 		.ops = &calls_session_ops,
 		.arg = engine.calls,
 		.source_for = source_for,
+		.advertised = advertised,
+		.behind_nat = behind_nat,
 		.user_agent = "kedge/" KEDGE_VERSION,
 	};
 	const unsigned room = sizeof(options.listen) / sizeof(*options.listen);

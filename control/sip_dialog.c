@@ -104,6 +104,7 @@ static struct sip_dialog *dialog_create(struct sip_dialogs *dialogs, const struc
 	dialog->owner = owner;
 	dialog->address = *address;
 	dialog->peer = *sip_msg_source(msg);
+	dialog->behind_nat = dialogs->behind_nat && dialogs->behind_nat(dialogs->arg, &dialog->peer);
 	dialog->call_id = strdup(sip_msg_call_id(msg));
 	if (!dialog->key || !dialog->call_id || target_take(dialog, msg) != 0 ||
 		routes_take(dialog, msg, reverse) != 0) {
@@ -193,6 +194,8 @@ bool sip_dialog_accept_cseq(struct sip_dialog *dialog, const struct sip_msg *req
 	if (sip_msg_cseq(request) < dialog->remote_cseq)
 		return false;
 	dialog->remote_cseq = sip_msg_cseq(request);
+	if (dialog->behind_nat) // its NAT may have given it another port meanwhile
+		dialog->peer = *sip_msg_source(request);
 	return true;
 }
 
@@ -216,7 +219,10 @@ struct sip_msg *sip_dialog_request(
 
 	uri_cut_headers(first_uri);
 	msg = sip_msg_request(sip_method_text(method), first_uri ? first_uri : dialog->target);
-	next_hop(dialog, dialog->route_count ? dialog->routes[0] : dialog->target, next);
+	if (dialog->behind_nat && !dialog->route_count)
+		*next = dialog->peer;
+	else
+		next_hop(dialog, dialog->route_count ? dialog->routes[0] : dialog->target, next);
 	free(first_uri);
 	if (!msg)
 		return NULL;

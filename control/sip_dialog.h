@@ -12,6 +12,8 @@
 
 struct sip_dialogs {
 	struct sip_table table; // its count is the number of live dialogs
+	bool (*behind_nat)(void *arg, const struct kg_addr *peer); // NULL: nobody is
+	void *arg;
 };
 
 struct sip_dialog {
@@ -27,7 +29,8 @@ struct sip_dialog {
 	unsigned route_count;
 	uint32_t local_cseq, remote_cseq;
 	struct kg_addr address; // ours
-	struct kg_addr peer;    // where it spoke from: used where the URIs name no address
+	struct kg_addr peer;    // where it spoke from: used where the URIs name no address, or behind NAT
+	bool behind_nat;
 };
 
 int sip_dialogs_init(struct sip_dialogs *dialogs);

@@ -356,6 +356,38 @@ const char *sip_msg_via_host(const struct sip_msg *msg)
 	return host ? host : "";
 }
 
+// The host of a Via value: what `received` says, else its sent-by.
+static bool via_address(const char *via, struct kg_addr *out)
+{
+	const char *received = strcasestr(via, ";received="), *at = received ? received + 10 : strchr(via, ' ');
+	char host[64];
+	size_t length;
+
+	at = at ? at + strspn(at, " \t") : "";
+	at += *at == '[';
+	length = strcspn(at, strchr(at, ']') ? "]" : received ? "; \t," : ":; \t,");
+	if (length >= sizeof(host))
+		return false;
+	memcpy(host, at, length);
+	host[length] = '\0';
+	return kg_addr_parse(out, host, 0) == 0;
+}
+
+bool sip_msg_origin(const struct sip_msg *msg, struct kg_addr *out)
+{
+	const char *via = NULL, *next;
+	unsigned count = 0;
+
+	while ((next = sip_msg_header(msg, "Via", count))) {
+		via = next;
+		count++;
+	}
+	if (count > 1)
+		return via_address(via, out);
+	*out = *sip_msg_source(msg);
+	return out->family != 0;
+}
+
 uint16_t sip_msg_via_port(const struct sip_msg *msg)
 {
 	return msg_typed(msg)->via_port;

@@ -63,6 +63,9 @@ const char *sip_msg_from(const struct sip_msg *msg);     // whole header value
 const char *sip_msg_to(const struct sip_msg *msg);
 const char *sip_msg_branch(const struct sip_msg *msg);      // topmost Via; NULL: none
 const char *sip_msg_via_host(const struct sip_msg *msg);    // sent-by; IPv6 without brackets
+// Where the first sender of a request sits as the proxies on its way saw it: `received` of its own (the last) Via, else
+// that Via's sent-by; with one Via only it is the source. Returns: false where it is no address.
+bool sip_msg_origin(const struct sip_msg *msg, struct kg_addr *out);
 uint16_t sip_msg_via_port(const struct sip_msg *msg);       // 5060 where none is written
 const char *sip_msg_contact_uri(const struct sip_msg *msg); // first Contact's URI; NULL: none
 // The index-th header of that name (any case, compact form too), its value as one string, byte for byte but for folded

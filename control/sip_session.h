@@ -64,6 +64,11 @@ struct sip_stack_options {
 	unsigned listen_count;
 	// Which of our addresses the kernel would use towards `target` (port unused). Returns: 0 or -errno.
 	int (*source_for)(void *arg, const struct kg_addr *target, struct kg_addr *source);
+	// What Via and Contact say for a local address (behind 1:1 NAT: the public one); NULL: itself.
+	void (*advertised)(void *arg, const struct kg_addr *local, struct kg_addr *out);
+	// Does this peer sit behind NAT? Then requests in a dialog that has no route go to where its own came from last, not
+	// to its Contact (RFC 3581's idea for requests). NULL: nobody does.
+	bool (*behind_nat)(void *arg, const struct kg_addr *peer);
 	// Every message that went over a socket, for log and ladder; may be NULL.
 	void (*trace)(void *arg, bool sent, const struct kg_addr *local, const struct kg_addr *remote,
 		const struct sip_msg *msg, const char *data, size_t length);

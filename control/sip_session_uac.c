@@ -321,7 +321,7 @@ static struct sip_msg *invite_build(struct sip_session *session, const struct si
 	if (!error)
 		error = sip_msg_addf(msg, "CSeq", "%u INVITE", session->cseq);
 	if (!error)
-		error = stack_add_contact(msg, &session->local);
+		error = stack_add_contact(session->stack, msg, &session->local);
 	if (!error)
 		error = sip_msg_add(msg, "Allow", SIP_ALLOW);
 	if (!error)

@@ -67,7 +67,7 @@ static int respond(struct sip_session *session, const char *tag, int status, con
 	int error = msg ? 0 : -errno;
 
 	if (!error && in_dialog)
-		error = stack_add_contact(msg, &session->local);
+		error = stack_add_contact(session->stack, msg, &session->local);
 	if (!error && in_dialog)
 		error = sip_msg_add(msg, "Allow", SIP_ALLOW);
 	if (!error && status > 100)

@@ -226,13 +226,28 @@ static void on_stray(void *arg, const struct sip_msg *msg)
 	stack_log(stack, KG_LOG_DEBUG, msg, "this response belongs to nothing");
 }
 
+static void on_advertised(void *arg, const struct kg_addr *local, struct kg_addr *out)
+{
+	struct sip_stack *stack = arg;
+
+	stack->options.advertised(stack->options.arg, local, out);
+}
+
+static bool on_behind_nat(void *arg, const struct kg_addr *peer)
+{
+	struct sip_stack *stack = arg;
+
+	return stack->options.behind_nat && stack->options.behind_nat(stack->options.arg, peer);
+}
+
 // --- what the rest builds with ------------------------------------------------------------------------------------
 
-int stack_add_contact(struct sip_msg *msg, const struct kg_addr *local)
+int stack_add_contact(const struct sip_stack *stack, struct sip_msg *msg, const struct kg_addr *local)
 {
+	const struct kg_addr said = sip_txs_advertised(stack->txs, local);
 	char addr[KG_ADDR_STRLEN];
 
-	return sip_msg_addf(msg, "Contact", "<sip:%s>", kg_addr_text(local, addr, sizeof(addr)));
+	return sip_msg_addf(msg, "Contact", "<sip:%s>", kg_addr_text(&said, addr, sizeof(addr)));
 }
 
 // The same request gets the same tag, whether or not we keep a transaction for it.
@@ -287,6 +302,7 @@ int sip_stack_create(const struct sip_stack_options *options, struct sip_wire *w
 		.request = core_request,
 		.ack = core_ack,
 		.stray = on_stray,
+		.advertised = options->advertised ? on_advertised : NULL,
 		.arg = stack,
 	};
 	int error = sip_msg_init();
@@ -302,6 +318,8 @@ int sip_stack_create(const struct sip_stack_options *options, struct sip_wire *w
 		error = sip_table_init(&stack->pending);
 	if (!error)
 		error = sip_dialogs_init(&stack->dialogs);
+	stack->dialogs.behind_nat = on_behind_nat;
+	stack->dialogs.arg = stack;
 	if (!error)
 		error = sip_txs_create(&txs, &stack->txs);
 	if (error) {

@@ -89,7 +89,7 @@ void sip_stack_refused(void *stack, const char *data, size_t length, int error);
 // sip_stack.c
 void stack_drop(struct sip_stack *stack, const char *reason); // counted; `reason` is a literal
 int stack_local_for(struct sip_stack *stack, const struct kg_addr *target, struct kg_addr *local);
-int stack_add_contact(struct sip_msg *msg, const struct kg_addr *local);
+int stack_add_contact(const struct sip_stack *stack, struct sip_msg *msg, const struct kg_addr *local);
 // Answer a request once and for all. headers as for sip_msg_add_list.
 void stack_answer(struct sip_stack *stack, struct sip_msg *request, const struct kg_addr *local, int status,
 	const char *const *headers);

@@ -252,12 +252,22 @@ void sip_tx_resend(struct sip_tx *tx)
 	tx_emit_again(tx);
 }
 
+struct kg_addr sip_txs_advertised(const struct sip_txs *txs, const struct kg_addr *local)
+{
+	struct kg_addr said = *local;
+
+	if (txs->options.advertised)
+		txs->options.advertised(txs->options.arg, local, &said);
+	return said;
+}
+
 int sip_txs_add_via(struct sip_txs *txs, struct sip_msg *msg, const struct kg_addr *local)
 {
+	const struct kg_addr said = sip_txs_advertised(txs, local);
 	char addr[KG_ADDR_STRLEN], noise[BRANCH_NOISE + 1], via[160];
 
 	sip_random_hex(noise, BRANCH_NOISE);
-	snprintf(via, sizeof(via), "SIP/2.0/UDP %s;branch=" COOKIE "%s;rport", kg_addr_text(local, addr, sizeof(addr)),
+	snprintf(via, sizeof(via), "SIP/2.0/UDP %s;branch=" COOKIE "%s;rport", kg_addr_text(&said, addr, sizeof(addr)),
 		noise);
 	return sip_msg_prepend(msg, "Via", via);
 }
@@ -380,11 +390,12 @@ static void receive_request(struct sip_txs *txs, struct sip_msg *msg, const stru
 }
 
 // RFC 3261 18.1.2: a response whose sent-by is not ours is not for us.
-static bool sent_by_is(const struct sip_msg *msg, const struct kg_addr *local)
+static bool sent_by_is(const struct sip_txs *txs, const struct sip_msg *msg, const struct kg_addr *local)
 {
+	const struct kg_addr said = sip_txs_advertised(txs, local);
 	struct kg_addr addr;
 
-	return kg_addr_parse(&addr, sip_msg_via_host(msg), sip_msg_via_port(msg)) == 0 && kg_addr_same(&addr, local);
+	return kg_addr_parse(&addr, sip_msg_via_host(msg), sip_msg_via_port(msg)) == 0 && kg_addr_same(&addr, &said);
 }
 
 void sip_txs_receive(struct sip_txs *txs, struct sip_msg *msg, const struct kg_addr *local)
@@ -396,7 +407,7 @@ void sip_txs_receive(struct sip_txs *txs, struct sip_msg *msg, const struct kg_a
 		return;
 	}
 	tx = client_find(txs, sip_msg_branch(msg), sip_msg_method_name(msg));
-	if (tx && sent_by_is(msg, &tx->local))
+	if (tx && sent_by_is(txs, msg, &tx->local))
 		machine_response(tx, msg);
 	else
 		txs->options.stray(txs->options.arg, msg);

@@ -41,6 +41,8 @@ struct sip_txs_options {
 	void (*ack)(void *arg, const struct sip_msg *msg);
 	// A response that belongs to no transaction.
 	void (*stray)(void *arg, const struct sip_msg *msg);
+	// What Via says for `local` (behind 1:1 NAT its public address); NULL: local itself.
+	void (*advertised)(void *arg, const struct kg_addr *local, struct kg_addr *out);
 	void *arg;
 };
 
@@ -48,6 +50,9 @@ struct sip_txs_counts {
 	uint64_t live[SIP_TX_KINDS];
 	uint64_t retransmits_in, retransmits_out, timeouts;
 };
+
+// The address by which others know `local`.
+struct kg_addr sip_txs_advertised(const struct sip_txs *txs, const struct kg_addr *local);
 
 int sip_txs_create(const struct sip_txs_options *options, struct sip_txs **out); // 0, -ENOMEM
 void sip_txs_destroy(struct sip_txs *txs);                                       // ends all without a word

@@ -38,13 +38,6 @@ static void clear_ports(const struct leg_conf *conf, uint32_t index)
 			ports[i] = 0;
 }
 
-static void set_conf(struct leg *leg, const struct leg_conf *conf)
-{
-	leg->in = conf->in;
-	leg->out = conf->out;
-	memcpy(leg->cold.clocks, conf->clocks, sizeof(leg->cold.clocks));
-}
-
 static void carry_out(struct lcore *lcore, struct lcore_command *command)
 {
 	struct relay *relay = &lcore->relay;
@@ -54,17 +47,16 @@ static void carry_out(struct lcore *lcore, struct lcore_command *command)
 	switch (command->type) {
 	case LCORE_CREATE:
 		memset(leg, 0, sizeof(*leg));
-		set_conf(leg, conf);
+		leg_configure(leg, conf);
 		set_ports(conf, leg_index(command->leg));
 		relay_add(&relay->legs_live, 1);
 		break;
 	case LCORE_CHANGE:
-		// Who sends from a new place was negotiated: the first packet from there is the stream.
-		if (leg->in.remote_ip != conf->in.remote_ip || leg->in.remote_port != conf->in.remote_port)
-			leg->stream.last_tsc = 0;
 		if (!(leg->in.flags & LEG_MAY_RECEIVE) && conf->in.flags & LEG_MAY_RECEIVE)
 			leg->stream.source.paused = true; // what was turned away meanwhile was not lost
-		set_conf(leg, conf);
+		// Who sends from a new place was negotiated: the first packet from there is the stream.
+		if (leg_configure(leg, conf))
+			leg->stream.last_tsc = 0;
 		set_ports(conf, leg_index(command->leg));
 		break;
 	case LCORE_RETIRE:

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "latch.h"
 #include "leg.h"
 
 static uint32_t sum16(const uint8_t *data, size_t length)
@@ -19,18 +20,19 @@ static uint32_t sum16(const uint8_t *data, size_t length)
 	return sum;
 }
 
-static void put_ip(const struct kg_addr *addr, uint32_t *ip)
+struct leg_ip leg_ip_of(const struct kg_addr *addr)
 {
-	memcpy(ip, addr->ip, sizeof(*ip));
+	struct leg_ip ip;
+
+	memcpy(&ip, addr->ip, sizeof(ip));
+	return ip;
 }
 
-static void build_header(struct leg_out *out, const struct kg_leg_config *config)
+static void build_ip4(struct leg_out *out, const struct kg_leg_config *config)
 {
-	uint8_t *eth = out->header, *ip = eth + 14, *udp = ip + 20;
+	uint8_t *ip = out->header + 14;
 
-	memcpy(eth, config->hop.target_mac, 6);
-	memcpy(eth + 6, config->hop.source_mac, 6);
-	rtp_put16(eth + 12, 0x0800);
+	rtp_put16(out->header + 12, 0x0800);
 	ip[0] = 0x45;
 	ip[1] = (uint8_t)(config->dscp << 2);
 	rtp_put16(ip + 6, 0x4000); // don't fragment: so the identification may be 0 (RFC 6864)
@@ -38,13 +40,42 @@ static void build_header(struct leg_out *out, const struct kg_leg_config *config
 	ip[9] = 17;
 	memcpy(ip + 12, config->local.ip, 4);
 	memcpy(ip + 16, config->remote.ip, 4);
+	out->ip_sum = sum16(ip, 20);
+	out->udp_sum = sum16(ip + 12, 8);
+	out->length = LEG_HEADER_4;
+}
+
+static void build_ip6(struct leg_out *out, const struct kg_leg_config *config)
+{
+	uint8_t *ip = out->header + 14;
+
+	rtp_put16(out->header + 12, 0x86dd);
+	rtp_put16(ip, (uint16_t)(0x6000 | config->dscp << 6));
+	ip[6] = 17;
+	ip[7] = 64;
+	memcpy(ip + 8, config->local.ip, 16);
+	memcpy(ip + 24, config->remote.ip, 16);
+	out->udp_sum = sum16(ip + 8, 32);
+	out->length = LEG_HEADER_6;
+}
+
+static void build_header(struct leg_out *out, const struct kg_leg_config *config)
+{
+	uint8_t *udp;
+
+	memcpy(out->header, config->hop.target_mac, 6);
+	memcpy(out->header + 6, config->hop.source_mac, 6);
+	if (config->local.family == 4)
+		build_ip4(out, config);
+	else
+		build_ip6(out, config);
+	udp = out->header + out->length - 8;
 	rtp_put16(udp, config->local.port);
 	rtp_put16(udp + 2, config->remote.port);
-	out->ip_sum = sum16(ip, 20);
-	out->udp_sum = sum16(ip + 12, 8) + sum16(udp, 4) + htons(17);
+	out->udp_sum += sum16(udp, 4) + htons(17);
 	out->rtcp_local_port = htons((uint16_t)(config->local.port + (config->rtcp_mux ? 0 : 1)));
 	out->rtcp_remote_port = htons(config->remote_rtcp.port);
-	put_ip(&config->remote_rtcp, &out->rtcp_ip);
+	out->rtcp_ip = leg_ip_of(&config->remote_rtcp);
 	out->mtu = config->hop.mtu;
 }
 
@@ -70,17 +101,29 @@ static int build_formats(struct leg_conf *conf, const struct kg_leg_config *conf
 	return 0;
 }
 
-static bool good_address(const struct kg_addr *addr)
+// None, or of the leg's family; without a port only where it is to be learned.
+static bool good_address(const struct kg_addr *addr, const struct kg_leg_config *config)
 {
-	return addr->family == 0 || (addr->family == 4 && addr->port != 0);
+	return addr->family == 0 || (addr->family == config->local.family && (addr->port != 0 || config->latch != 0));
+}
+
+static uint8_t build_flags(const struct kg_leg_config *config)
+{
+	return (uint8_t)((config->rtcp_mux ? LEG_MUX : 0) | (config->may_receive ? LEG_MAY_RECEIVE : 0) |
+			 (config->may_send ? LEG_MAY_SEND : 0) |
+			 (config->remote.family && config->remote.port ? LEG_REMOTE : 0) |
+			 (config->remote_rtcp.family && config->remote_rtcp.port ? LEG_REMOTE_RTCP : 0) |
+			 (config->hop.resolved ? LEG_HOP : 0) |
+			 (config->latch && config->remote.family ? LEG_LATCH : 0));
 }
 
 struct leg_conf *leg_conf_create(const struct kg_leg_config *config, kg_leg_id id, uint32_t *ports)
 {
 	struct leg_conf *conf;
 
-	if (config->local.family != 4 || config->local.port == 0 || config->local.port == 65535 ||
-		!good_address(&config->remote) || !good_address(&config->remote_rtcp)) {
+	if ((config->local.family != 4 && config->local.family != 6) || config->local.port == 0 ||
+		config->local.port == 65535 || !good_address(&config->remote, config) ||
+		!good_address(&config->remote_rtcp, config)) {
 		errno = EINVAL;
 		return NULL;
 	}
@@ -99,16 +142,30 @@ struct leg_conf *leg_conf_create(const struct kg_leg_config *config, kg_leg_id i
 	conf->in.peer = config->peer;
 	conf->in.nic = config->nic;
 	conf->in.local_port = config->local.port;
-	put_ip(&config->remote, &conf->in.remote_ip);
-	put_ip(&config->remote_rtcp, &conf->in.rtcp_ip);
+	conf->in.remote_ip = leg_ip_of(&config->remote);
 	conf->in.remote_port = htons(config->remote.port);
-	conf->in.rtcp_port = htons(config->remote_rtcp.port);
-	conf->in.flags =
-		(uint8_t)((config->rtcp_mux ? LEG_MUX : 0) | (config->may_receive ? LEG_MAY_RECEIVE : 0) |
-			  (config->may_send ? LEG_MAY_SEND : 0) | (config->remote.family ? LEG_REMOTE : 0) |
-			  (config->remote_rtcp.family ? LEG_REMOTE_RTCP : 0) | (config->hop.resolved ? LEG_HOP : 0));
+	conf->in.flags = build_flags(config);
 	build_header(&conf->out, config);
 	return conf;
+}
+
+bool leg_configure(struct leg *leg, const struct leg_conf *conf)
+{
+	struct leg_latch *latch = &leg->cold.latch, old = *latch;
+	bool same = leg_ip_same(&leg->in.remote_ip, &conf->in.remote_ip) && old.window == conf->config.latch &&
+		    (old.window || leg->in.remote_port == conf->in.remote_port);
+	uint16_t port = leg->in.remote_port, rtcp_port = leg->out.rtcp_remote_port;
+
+	leg->in = conf->in;
+	leg->out = conf->out;
+	memcpy(leg->cold.clocks, conf->clocks, sizeof(leg->cold.clocks));
+	if (!same)
+		*latch = (struct leg_latch){.window = conf->config.latch};
+	if (same && old.moved)
+		latch_follow(leg, port);
+	if (same && old.rtcp_moved)
+		latch_follow_rtcp(leg, rtcp_port);
+	return !same;
 }
 
 static uint64_t read64(const uint64_t *field)
@@ -136,4 +193,8 @@ void leg_stats(const struct leg *leg, struct kg_leg_stats *out)
 	out->tx_rtcp_packets = read64(&leg->tx.rtcp_packets);
 	for (unsigned i = 0; i < KG_DROP_COUNT; i++)
 		out->drops[i] = read64(&leg->cold.drops[i]);
+	out->latched_port = leg->cold.latch.moved ? ntohs(__atomic_load_n(&leg->in.remote_port, __ATOMIC_RELAXED)) : 0;
+	memcpy(out->refused_ip, &leg->cold.refused.ip, sizeof(out->refused_ip));
+	out->refused_port = ntohs(leg->cold.refused.port);
+	out->refused_ssrc = leg->cold.refused.ssrc;
 }

@@ -496,13 +496,14 @@ int kg_media_poll(struct kg_media *media, kg_media_event_fn fn, void *arg)
 		struct kg_media_event event = {.leg = from.leg,
 			.version = from.version,
 			.ssrc = from.ssrc,
+			.port = (uint16_t)from.port,
 			.time_us = realtime_us(media, from.tsc)};
 
 		events++;
 		if (from.type == RELAY_EV_ACK) {
 			acknowledged(media, &from, &event, fn, arg);
 		} else if (media->slots[leg_index(from.leg)].id == from.leg) {
-			event.type = KG_EVENT_FIRST_PACKET;
+			event.type = from.type == RELAY_EV_LATCHED ? KG_EVENT_LATCHED : KG_EVENT_FIRST_PACKET;
 			fn(&event, arg);
 		}
 	}

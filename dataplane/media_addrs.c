@@ -11,11 +11,8 @@
 
 struct table *media_table(struct kg_media *media, const struct kg_addr *local)
 {
-	uint32_t ip;
-
-	memcpy(&ip, local->ip, sizeof(ip));
-	for (unsigned i = 0; i < media->table_count && local->family == 4; i++)
-		if (media->tables[i]->ip == ip)
+	for (unsigned i = 0; i < media->table_count; i++)
+		if (kg_addr_same_ip(&media->tables[i]->ip, local))
 			return media->tables[i];
 	return NULL;
 }
@@ -30,7 +27,8 @@ static struct table *table_get(struct kg_media *media, const struct kg_addr *loc
 	table = calloc(1, sizeof(*table));
 	if (!table)
 		return NULL;
-	memcpy(&table->ip, local->ip, sizeof(table->ip));
+	table->ip = *local;
+	table->ip.port = 0;
 	table->ports = calloc(RELAY_PORTS, sizeof(*table->ports));
 	if (!table->ports) {
 		free(table);
@@ -104,16 +102,14 @@ int media_addrs_send(struct kg_media *media)
 		const struct nic *from = &media->nics[i];
 
 		for (unsigned j = 0; j < from->addr_count; j++) {
-			struct table *table;
+			struct table *table = table_get(media, &from->addrs[j]);
 
-			if (from->addrs[j].family != 4)
-				continue;
-			table = table_get(media, &from->addrs[j]);
 			if (!table) {
 				free(next);
 				return -ENOMEM;
 			}
-			next->list[next->count].ip = table->ip;
+			next->list[next->count].ip = leg_ip_of(&table->ip);
+			next->list[next->count].v6 = table->ip.family == 6;
 			next->list[next->count++].ports = table->ports;
 		}
 	}

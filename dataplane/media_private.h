@@ -16,8 +16,8 @@ struct rte_mempool;
 // One local address's ports. The owner lcore writes `ports`; control keeps its own books, as its view of that table
 // would be late: a port is taken from the create to the RETIRED event.
 struct table {
-	uint32_t ip;     // network order
-	uint32_t *ports; // relay: rw
+	struct kg_addr ip; // its port is 0
+	uint32_t *ports;   // relay: rw
 	uint64_t taken[RELAY_PORTS / 64];
 	unsigned count; // of taken
 };

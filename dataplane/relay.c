@@ -3,20 +3,18 @@
 // drops those that end here with a named reason, and hands on the rest closed up. What a packet will need next is
 // prefetched a stage ahead or eight packets ahead.
 
-#include <arpa/inet.h>
 #include <string.h>
 
 #include <rte_cycles.h>
-#include <rte_ip.h>
 #include <rte_prefetch.h>
 #include <rte_ring.h>
 #include <rte_ring_elem.h>
 
+#include "frame.h"
+#include "latch.h"
 #include "relay.h"
 
-#define AHEAD 8 // packets of work between a prefetch and its use
-#define ETHERNET 14
-#define UDP 8
+#define AHEAD 8       // packets of work between a prefetch and its use
 #define SOURCE_LIVE 4 // a source is live for this part of a second after its last packet
 
 const struct relay_stage_info relay_stages[RELAY_STAGES] = {
@@ -25,9 +23,9 @@ const struct relay_stage_info relay_stages[RELAY_STAGES] = {
 		{KG_DROP_not_ip, KG_DROP_bad_ip, KG_DROP_ip_fragment, KG_DROP_not_udp, KG_DROP_bad_udp,
 			KG_DROP_bad_checksum, KG_DROP_too_long, KG_DROP_not_local, KG_DROP_no_leg, -1}},
 	[RELAY_ADMIT] = {"admit", "who sends, and what",
-		{KG_DROP_no_remote, KG_DROP_wrong_source, KG_DROP_stun, KG_DROP_dtls, KG_DROP_not_media,
-			KG_DROP_rtp_malformed, KG_DROP_rtp_payload_type, KG_DROP_rtcp_malformed, KG_DROP_direction,
-			-1}},
+		{KG_DROP_no_remote, KG_DROP_wrong_source, KG_DROP_latch_probation, KG_DROP_stun, KG_DROP_dtls,
+			KG_DROP_not_media, KG_DROP_rtp_malformed, KG_DROP_rtp_payload_type, KG_DROP_rtcp_malformed,
+			KG_DROP_direction, -1}},
 	[RELAY_OBSERVE] = {"observe", "seq, loss, jitter", {KG_DROP_seq_probation, -1}},
 	[RELAY_FORWARD] = {"forward", "rewrite for the peer",
 		{KG_DROP_no_bridge, KG_DROP_peer_gone, KG_DROP_rtcp_no_peer, KG_DROP_no_remote, KG_DROP_direction,
@@ -42,7 +40,7 @@ struct work {
 	uint8_t *payload; // of UDP
 	uint16_t length;
 	uint32_t payload_sum; // one's complement sum of the payload, unfolded to 16 bits
-	uint32_t source_ip;   // network order
+	struct leg_ip source;
 	uint16_t source_port; // network order
 	uint16_t port;        // destination, host order
 	bool rtcp;
@@ -66,39 +64,12 @@ bool relay_tell(struct relay *relay, const struct relay_event *event)
 	return false;
 }
 
-static uint32_t fold(uint64_t sum)
-{
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (uint32_t)sum;
-}
-
 // --- classify -------------------------------------------------------------------------------------------------------
 
-// Is the UDP checksum absent, partial (only the pseudo header's sum, as a veth peer leaves it to hardware) or right?
-static bool checksum_right(const uint8_t *ip, const uint8_t *udp, uint32_t payload_sum)
-{
-	uint16_t checksum, length, words[4];
-	uint32_t pseudo;
-
-	memcpy(&checksum, udp + 6, 2);
-	if (checksum == 0)
-		return true;
-	memcpy(&length, udp + 4, 2);
-	memcpy(words, ip + 12, 8);
-	pseudo = (uint32_t)words[0] + words[1] + words[2] + words[3] + htons(17) + length;
-	if (fold(pseudo) == checksum)
-		return true;
-	memcpy(words, udp, 8);
-	return fold((uint64_t)pseudo + words[0] + words[1] + words[2] + words[3] + payload_sum) == 0xffff;
-}
-
-static uint32_t *ports_of(const struct relay_addrs *addrs, uint32_t ip)
+static uint32_t *ports_of(const struct relay_addrs *addrs, const struct frame *frame)
 {
 	for (unsigned i = 0; i < addrs->count; i++)
-		if (addrs->list[i].ip == ip)
+		if (leg_ip_same(&addrs->list[i].ip, &frame->target) && addrs->list[i].v6 == frame->v6)
 			return addrs->list[i].ports;
 	return NULL;
 }
@@ -106,48 +77,33 @@ static uint32_t *ports_of(const struct relay_addrs *addrs, uint32_t ip)
 // Returns: -1 where the packet goes on, else why it does not.
 static int classify_one(struct relay *relay, struct rte_mbuf *mbuf, struct work *work)
 {
-	const uint8_t *frame = rte_pktmbuf_mtod(mbuf, const uint8_t *);
-	const uint8_t *ip = frame + ETHERNET, *udp;
-	uint32_t size = rte_pktmbuf_pkt_len(mbuf), target_ip, header, total, entry, *ports;
-	uint16_t port;
+	uint32_t size = rte_pktmbuf_pkt_len(mbuf), entry, *ports;
+	struct frame frame;
+	int reason;
 
 	if (mbuf->nb_segs != 1 || size > RELAY_MAX_FRAME)
 		return KG_DROP_too_long;
-	if (size < ETHERNET || rtp_get16(frame + 12) != 0x0800)
-		return KG_DROP_not_ip;
-	header = size >= ETHERNET + 20 ? 4u * (ip[0] & 15) : 0;
-	if (header < 20 || ip[0] >> 4 != 4 || size < ETHERNET + header)
-		return KG_DROP_bad_ip;
-	total = rtp_get16(ip + 2);
-	if (total < header || total > size - ETHERNET || rte_raw_cksum(ip, header) != 0xffff)
-		return KG_DROP_bad_ip;
-	if (rtp_get16(ip + 6) & 0x3fff)
-		return KG_DROP_ip_fragment;
-	if (ip[9] != 17)
-		return KG_DROP_not_udp;
-	udp = ip + header;
-	if (total - header < UDP || rtp_get16(udp + 4) < UDP || rtp_get16(udp + 4) > total - header)
-		return KG_DROP_bad_udp;
-	memcpy(&target_ip, ip + 16, 4);
-	ports = ports_of(relay->addrs, target_ip);
+	reason = frame_read(rte_pktmbuf_mtod(mbuf, const uint8_t *), size, &frame);
+	if (reason >= 0)
+		return reason;
+	ports = ports_of(relay->addrs, &frame);
 	if (!ports)
 		return KG_DROP_not_local;
-	port = rtp_get16(udp + 2);
-	entry = ports[port];
+	entry = ports[frame.port];
 	if (entry == 0)
 		return KG_DROP_no_leg;
 
 	work->mbuf = mbuf;
 	work->leg = &relay->legs[leg_index(entry)];
 	rte_prefetch0(&work->leg->in);
-	work->payload = rte_pktmbuf_mtod_offset(mbuf, uint8_t *, ETHERNET + header + UDP);
-	work->length = (uint16_t)(rtp_get16(udp + 4) - UDP);
+	work->payload = (uint8_t *)(uintptr_t)(frame.udp + FRAME_UDP);
+	work->length = frame.length;
 	work->payload_sum = rte_raw_cksum(work->payload, work->length);
-	if (!checksum_right(ip, udp, work->payload_sum))
+	if (!frame_checksum_right(&frame, work->payload_sum))
 		return KG_DROP_bad_checksum;
-	memcpy(&work->source_ip, ip + 12, 4);
-	memcpy(&work->source_port, udp, 2);
-	work->port = port;
+	work->source = frame.source;
+	work->source_port = frame.source_port;
+	work->port = frame.port;
 	return -1;
 }
 
@@ -174,17 +130,71 @@ static unsigned classify(struct relay *relay, struct rte_mbuf **packets, unsigne
 
 // --- admit ----------------------------------------------------------------------------------------------------------
 
-static int admit_one(struct work *work)
+// From elsewhere than the remote. Remember who it was: whoever looks for a leg's missing media wants to know.
+static int refuse(const struct work *work)
 {
-	const struct leg_in *in = &work->leg->in;
-	bool rtcp_port = work->port != in->local_port, rtcp_source;
+	struct leg_refused *refused = &work->leg->cold.refused;
+	bool rtp = rtp_kind(work->payload, work->length) == RTP_KIND_RTP && rtp_sound(work->payload, work->length);
 
-	if (!(in->flags & LEG_REMOTE))
-		return KG_DROP_no_remote;
-	rtcp_source =
-		in->flags & LEG_REMOTE_RTCP && work->source_ip == in->rtcp_ip && work->source_port == in->rtcp_port;
-	if (rtcp_port ? !rtcp_source : work->source_ip != in->remote_ip || work->source_port != in->remote_port)
-		return KG_DROP_wrong_source;
+	refused->ip = work->source;
+	refused->port = work->source_port;
+	refused->ssrc = rtp ? rtp_get32(work->payload + 8) : 0;
+	return KG_DROP_wrong_source;
+}
+
+static bool payload_type_known(const struct leg_in *in, const uint8_t *rtp)
+{
+	return in->formats[rtp[1] >> 6 & 1] >> (rtp[1] & 63) & 1;
+}
+
+// From another port of a party behind NAT. Returns: -1 where the leg follows it.
+static int latch(struct relay *relay, struct work *work, uint64_t now_tsc)
+{
+	struct leg *leg = work->leg;
+	const uint8_t *data = work->payload;
+	enum latch_verdict verdict;
+
+	if (!leg_ip_same(&work->source, &leg->in.remote_ip))
+		return refuse(work);
+	if (work->port != leg->in.local_port) {
+		bool sound = rtp_kind(data, work->length) == RTP_KIND_RTCP && rtcp_sound(data, work->length);
+
+		return sound && latch_rtcp(leg, work->source_port, rtp_get32(data + 4)) ? -1 : refuse(work);
+	}
+	if (rtp_kind(data, work->length) != RTP_KIND_RTP || !rtp_sound(data, work->length) ||
+		!payload_type_known(&leg->in, data) || !(leg->in.flags & LEG_MAY_RECEIVE))
+		return refuse(work);
+	verdict = latch_rtp(leg, work->source_port, rtp_get32(data + 8), rtp_get16(data + 2), now_tsc, relay->tsc_hz);
+	if (verdict != LATCH_FOLLOWED)
+		return verdict == LATCH_PROBATION ? KG_DROP_latch_probation : refuse(work);
+	relay_tell(relay, &(struct relay_event){.type = RELAY_EV_LATCHED,
+				  .leg = leg->in.id,
+				  .ssrc = rtp_get32(data + 8),
+				  .port = ntohs(work->source_port),
+				  .tsc = now_tsc});
+	return -1;
+}
+
+static int admit_one(struct relay *relay, struct work *work, uint64_t now_tsc)
+{
+	struct leg *leg = work->leg;
+	const struct leg_in *in = &leg->in;
+	bool rtcp_port = work->port != in->local_port, from_remote;
+
+	if (rtcp_port)
+		from_remote = in->flags & LEG_REMOTE_RTCP && leg_ip_same(&work->source, &leg->out.rtcp_ip) &&
+			      work->source_port == leg->out.rtcp_remote_port;
+	else
+		from_remote = leg_ip_same(&work->source, &in->remote_ip) && work->source_port == in->remote_port;
+	if (unlikely(!from_remote || !(in->flags & LEG_REMOTE))) {
+		int reason;
+
+		if (!(in->flags & LEG_LATCH))
+			return in->flags & LEG_REMOTE ? refuse(work) : KG_DROP_no_remote;
+		reason = latch(relay, work, now_tsc);
+		if (reason >= 0)
+			return reason;
+	}
 	switch (rtp_kind(work->payload, work->length)) {
 	case RTP_KIND_STUN:
 		return KG_DROP_stun;
@@ -205,17 +215,21 @@ static int admit_one(struct work *work)
 	work->rtcp = false;
 	if (!rtp_sound(work->payload, work->length))
 		return KG_DROP_rtp_malformed;
-	if (!(in->formats[work->payload[1] >> 6 & 1] >> (work->payload[1] & 63) & 1))
+	if (!payload_type_known(in, work->payload))
 		return KG_DROP_rtp_payload_type;
-	return in->flags & LEG_MAY_RECEIVE ? -1 : KG_DROP_direction;
+	if (!(in->flags & LEG_MAY_RECEIVE))
+		return KG_DROP_direction;
+	if (unlikely(in->flags & LEG_LATCH))
+		latch_prove(leg);
+	return -1;
 }
 
-static unsigned admit(struct relay *relay, struct work *work, unsigned n)
+static unsigned admit(struct relay *relay, struct work *work, unsigned n, uint64_t now_tsc)
 {
 	unsigned left = 0;
 
 	for (unsigned i = 0; i < n; i++) {
-		int reason = admit_one(&work[i]);
+		int reason = admit_one(relay, &work[i], now_tsc);
 
 		if (reason >= 0) {
 			drop(relay, work[i].leg, work[i].mbuf, (enum kg_drop)reason);
@@ -389,44 +403,51 @@ static void forward_rtcp(struct relay *relay, struct leg *peer, struct work *wor
 	relay_add(&relay->counters[KG_CNT_rtcp_relayed], 1);
 }
 
+// RTCP goes to an address and ports of its own: the template's are taken out of the sums.
+static void rewrite_for_rtcp(const struct leg_out *out, uint8_t *ip, uint32_t *ip_sum, uint64_t *udp_sum)
+{
+	const bool v6 = out->length == LEG_HEADER_6;
+	uint8_t *addresses = ip + (v6 ? 8 : 12), *udp = ip + (v6 ? 40 : 20);
+	const uint16_t ports[2] = {out->rtcp_local_port, out->rtcp_remote_port};
+
+	memcpy(addresses + (v6 ? 16 : 4), &out->rtcp_ip, v6 ? 16 : 4);
+	memcpy(udp, ports, sizeof(ports));
+	*udp_sum = frame_sum(addresses, v6 ? 32 : 8) + frame_sum(udp, 4) + htons(17);
+	*ip_sum = (uint32_t)frame_sum(ip, 20); // IPv4 only
+}
+
 // Write L2 to L4 in front of the payload from the peer's template.
 static void rewrite(const struct leg_out *out, struct work *work)
 {
 	struct rte_mbuf *mbuf = work->mbuf;
-	uint16_t headroom = (uint16_t)(work->payload - rte_pktmbuf_mtod(mbuf, uint8_t *)), udp_length, ip_length, sum;
-	uint8_t *frame = work->payload - LEG_HEADER, *ip = frame + ETHERNET, *udp = ip + 20;
+	uint8_t *frame = work->payload - out->length, *ip = frame + FRAME_ETHERNET;
+	uint8_t *udp = work->payload - FRAME_UDP;
+	uint16_t udp_length = htons((uint16_t)(FRAME_UDP + work->length)), sum;
 	uint32_t ip_sum = out->ip_sum;
 	uint64_t udp_sum = out->udp_sum;
 
-	// IP options are gone, Ethernet's padding too.
-	if (headroom > LEG_HEADER)
-		rte_pktmbuf_adj(mbuf, (uint16_t)(headroom - LEG_HEADER));
-	mbuf->data_len = (uint16_t)(LEG_HEADER + work->length);
+	// Whatever was in front, IP options too, and Ethernet's padding behind: gone.
+	mbuf->data_off = (uint16_t)(frame - (uint8_t *)mbuf->buf_addr);
+	mbuf->data_len = (uint16_t)(out->length + work->length);
 	mbuf->pkt_len = mbuf->data_len;
-	memcpy(frame, out->header, LEG_HEADER);
-	if (work->rtcp) {
-		// The template has RTP's ports and address: take them out of the sums and put RTCP's in.
-		uint16_t words[6], ports[2] = {out->rtcp_local_port, out->rtcp_remote_port};
+	memcpy(frame, out->header, LEG_HEADER_4);
+	if (out->length == LEG_HEADER_6)
+		memcpy(frame + LEG_HEADER_4, out->header + LEG_HEADER_4, LEG_HEADER_6 - LEG_HEADER_4);
+	if (work->rtcp)
+		rewrite_for_rtcp(out, ip, &ip_sum, &udp_sum);
+	if (out->length == LEG_HEADER_4) {
+		uint16_t ip_length = htons((uint16_t)(20 + FRAME_UDP + work->length));
 
-		memcpy(ip + 16, &out->rtcp_ip, 4);
-		memcpy(udp, ports, 4);
-		memcpy(words, ip + 12, 12);
-		udp_sum = (uint64_t)words[0] + words[1] + words[2] + words[3] + words[4] + words[5] + htons(17);
-		ip_sum = 0;
-		for (unsigned i = 0; i < 20; i += 2) {
-			memcpy(words, ip + i, 2);
-			ip_sum += words[0];
-		}
+		memcpy(ip + 2, &ip_length, 2);
+		sum = (uint16_t)~frame_fold((uint64_t)ip_sum + ip_length);
+		memcpy(ip + 10, &sum, 2);
+	} else {
+		memcpy(ip + 4, &udp_length, 2);
 	}
-	udp_length = htons((uint16_t)(UDP + work->length));
-	ip_length = htons((uint16_t)(20 + UDP + work->length));
-	memcpy(ip + 2, &ip_length, 2);
-	sum = (uint16_t)~fold((uint64_t)ip_sum + ip_length);
-	memcpy(ip + 10, &sum, 2);
 	memcpy(udp + 4, &udp_length, 2);
-	sum = (uint16_t)~fold(
-		udp_sum + 2u * udp_length + work->payload_sum); // pseudo header and UDP header both have it
-	sum = sum ? sum : 0xffff;                               // 0 would say that there is none
+	// pseudo header and UDP header both have the length
+	sum = (uint16_t)~frame_fold(udp_sum + 2u * udp_length + work->payload_sum);
+	sum = sum ? sum : 0xffff; // 0 would say that there is none
 	memcpy(udp + 6, &sum, 2);
 }
 
@@ -449,8 +470,10 @@ static int forward_one(struct relay *relay, struct work *work, uint64_t now_tsc)
 		return KG_DROP_direction;
 	if (!(flags & LEG_HOP))
 		return KG_DROP_no_next_hop;
-	if (peer->out.mtu && work->length + 20u + UDP > peer->out.mtu)
+	if (peer->out.mtu && work->length + (unsigned)peer->out.length - FRAME_ETHERNET > peer->out.mtu)
 		return KG_DROP_too_long;
+	if (unlikely(work->payload - (uint8_t *)work->mbuf->buf_addr < peer->out.length))
+		return KG_DROP_too_long; // no room in front for an IPv6 header
 	if (relay->tx[peer->in.nic].count == RELAY_TX)
 		return KG_DROP_tx_full;
 	if (work->rtcp)
@@ -501,7 +524,7 @@ void relay_process(struct relay *relay, struct rte_mbuf **packets, unsigned n, u
 	left = classify(relay, packets, n, work);
 	tsc = stage_done(relay, RELAY_CLASSIFY, n, tsc);
 	n = left;
-	left = admit(relay, work, n);
+	left = admit(relay, work, n, now_tsc);
 	tsc = stage_done(relay, RELAY_ADMIT, n, tsc);
 	n = left;
 	left = observe(relay, work, n, now_tsc);
@@ -513,10 +536,12 @@ void relay_process(struct relay *relay, struct rte_mbuf **packets, unsigned n, u
 // A packet that was counted as relayed and then not taken by the nic.
 static void unsent(struct relay *relay, struct leg *leg, const struct rte_mbuf *packet)
 {
-	struct leg_tx *tx = &relay->legs[leg_index(leg->in.peer)].tx;
-	uint64_t length = rte_pktmbuf_data_len(packet) - LEG_HEADER;
+	struct leg *peer = &relay->legs[leg_index(leg->in.peer)];
+	struct leg_tx *tx = &peer->tx;
+	unsigned header = peer->out.length;
+	uint64_t length = rte_pktmbuf_data_len(packet) - header;
 
-	if (rtp_kind(rte_pktmbuf_mtod_offset(packet, const uint8_t *, LEG_HEADER), length) == RTP_KIND_RTCP) {
+	if (rtp_kind(rte_pktmbuf_mtod_offset(packet, const uint8_t *, header), length) == RTP_KIND_RTCP) {
 		relay_add(&tx->rtcp_packets, (uint64_t)-1);
 		relay_add(&relay->counters[KG_CNT_rtcp_relayed], (uint64_t)-1);
 	} else {

@@ -31,12 +31,13 @@ extern const struct relay_stage_info relay_stages[RELAY_STAGES];
 struct relay_addrs {
 	unsigned count;
 	struct {
-		uint32_t ip; // network order
+		struct leg_ip ip;
 		uint32_t *ports;
+		bool v6;
 	} list[RELAY_ADDRS];
 };
 
-enum relay_event_type { RELAY_EV_ACK, RELAY_EV_FIRST_PACKET };
+enum relay_event_type { RELAY_EV_ACK, RELAY_EV_FIRST_PACKET, RELAY_EV_LATCHED };
 
 // What the lcore tells control. For an acknowledgement the command comes back with what is to be freed.
 struct relay_event {
@@ -45,7 +46,7 @@ struct relay_event {
 	kg_leg_id leg;
 	uint32_t version;
 	uint32_t ssrc;
-	uint32_t pad;
+	uint32_t port; // RELAY_EV_LATCHED, host order
 	uint64_t tsc;
 	void *block; // control's to free
 };

@@ -31,7 +31,8 @@ static void add_address(struct relay *relay, const char *text)
 	struct kg_addr addr;
 
 	kg_addr_parse(&addr, text, 0);
-	memcpy(&relay->addrs->list[relay->addrs->count].ip, addr.ip, 4);
+	relay->addrs->list[relay->addrs->count].ip = leg_ip_of(&addr);
+	relay->addrs->list[relay->addrs->count].v6 = addr.family == 6;
 	relay->addrs->list[relay->addrs->count++].ports = calloc(RELAY_PORTS, sizeof(uint32_t));
 }
 
@@ -51,6 +52,8 @@ struct rig *rig_create(unsigned legs)
 	relay->addrs = calloc(1, sizeof(*relay->addrs));
 	add_address(relay, "10.0.0.1");
 	add_address(relay, "10.0.1.1");
+	add_address(relay, "2001:db8::1");
+	add_address(relay, "2001:db8:1::1");
 	relay->events = rte_ring_create_elem("rig-events", sizeof(struct relay_event), 64, SOCKET_ID_ANY, 0);
 	rig->lcore.commands = rte_ring_create_elem("rig-commands", sizeof(struct lcore_command), 64, SOCKET_ID_ANY, 0);
 	rig->pool = rte_pktmbuf_pool_create("rig", 1023, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
@@ -78,15 +81,17 @@ static void take_events(struct rig *rig)
 	while (rte_ring_sc_dequeue_elem(rig->relay->events, &event, sizeof(event)) == 0) {
 		if (event.type == RELAY_EV_ACK)
 			free(event.block);
-		else
+		else if (event.type == RELAY_EV_FIRST_PACKET)
 			rig->first_packets++;
+		else
+			rig->latched_port = (uint16_t)event.port;
 	}
 }
 
 static uint32_t *ports_of(struct rig *rig, const struct kg_leg_config *config)
 {
 	for (unsigned i = 0; i < rig->relay->addrs->count; i++)
-		if (memcmp(&rig->relay->addrs->list[i].ip, config->local.ip, 4) == 0)
+		if (memcmp(&rig->relay->addrs->list[i].ip, config->local.ip, 16) == 0)
 			return rig->relay->addrs->list[i].ports;
 	abort();
 }
@@ -116,14 +121,10 @@ void rig_leg_retire(struct rig *rig, kg_leg_id id, const struct kg_leg_config *c
 	command(rig, LCORE_RETIRE, id, config);
 }
 
-unsigned rig_frame(uint8_t *out, const struct kg_addr *source, const struct kg_addr *target, const void *payload,
-	unsigned length, enum rig_checksum checksum)
+static unsigned put_ip4(uint8_t *at, const struct kg_addr *source, const struct kg_addr *target, unsigned length)
 {
-	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(out + 14);
-	struct rte_udp_hdr *udp = (struct rte_udp_hdr *)(ip + 1);
+	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)at;
 
-	memset(out, 0, 42);
-	out[12] = 8;
 	ip->version_ihl = 0x45;
 	ip->total_length = htons((uint16_t)(28 + length));
 	ip->time_to_live = 9;
@@ -131,17 +132,48 @@ unsigned rig_frame(uint8_t *out, const struct kg_addr *source, const struct kg_a
 	memcpy(&ip->src_addr, source->ip, 4);
 	memcpy(&ip->dst_addr, target->ip, 4);
 	ip->hdr_checksum = rte_ipv4_cksum(ip);
+	return sizeof(*ip);
+}
+
+static unsigned put_ip6(uint8_t *at, const struct kg_addr *source, const struct kg_addr *target, unsigned length)
+{
+	struct rte_ipv6_hdr *ip = (struct rte_ipv6_hdr *)at;
+
+	ip->vtc_flow = htonl(0x60000000);
+	ip->payload_len = htons((uint16_t)(8 + length));
+	ip->proto = 17;
+	ip->hop_limits = 9;
+	memcpy(ip->src_addr, source->ip, 16);
+	memcpy(ip->dst_addr, target->ip, 16);
+	return sizeof(*ip);
+}
+
+unsigned rig_frame(uint8_t *out, const struct kg_addr *source, const struct kg_addr *target, const void *payload,
+	unsigned length, enum rig_checksum checksum)
+{
+	bool v6 = target->family == 6;
+	struct rte_udp_hdr *udp;
+
+	memset(out, 0, 62);
+	out[12] = v6 ? 0x86 : 8;
+	out[13] = v6 ? 0xdd : 0;
+	udp = (struct rte_udp_hdr *)(out + 14 +
+				     (v6 ? put_ip6(out + 14, source, target, length)
+					 : put_ip4(out + 14, source, target, length)));
 	udp->src_port = htons(source->port);
 	udp->dst_port = htons(target->port);
 	udp->dgram_len = htons((uint16_t)(8 + length));
+	udp->dgram_cksum = 0;
 	memcpy(udp + 1, payload, length);
 	if (checksum == RIG_PARTIAL)
-		udp->dgram_cksum = rte_ipv4_phdr_cksum(ip, 0);
+		udp->dgram_cksum =
+			v6 ? rte_ipv6_phdr_cksum((void *)(out + 14), 0) : rte_ipv4_phdr_cksum((void *)(out + 14), 0);
 	else if (checksum != RIG_ZERO)
-		udp->dgram_cksum = rte_ipv4_udptcp_cksum(ip, udp);
+		udp->dgram_cksum = v6 ? rte_ipv6_udptcp_cksum((void *)(out + 14), udp)
+				      : rte_ipv4_udptcp_cksum((void *)(out + 14), udp);
 	if (checksum == RIG_WRONG)
 		udp->dgram_cksum ^= 0x0100;
-	return 42 + length;
+	return (v6 ? 62 : 42) + length;
 }
 
 unsigned rig_burst(struct rig *rig, uint8_t *const *frames, const unsigned *lengths, unsigned n, struct rig_out *out)
@@ -205,20 +237,34 @@ unsigned rig_one(struct rig *rig, const uint8_t *frame, unsigned length, struct 
 	return left;
 }
 
+static bool sound_ip4(const uint8_t *copy, unsigned length)
+{
+	const struct rte_ipv4_hdr *ip = (const struct rte_ipv4_hdr *)copy;
+
+	return ip->version_ihl == 0x45 && ntohs(ip->total_length) == length && rte_raw_cksum(ip, 20) == 0xffff;
+}
+
+static bool sound_ip6(const uint8_t *copy, unsigned length)
+{
+	const struct rte_ipv6_hdr *ip = (const struct rte_ipv6_hdr *)copy;
+
+	return copy[0] >> 4 == 6 && ntohs(ip->payload_len) == length - 40 && ip->proto == 17 && ip->hop_limits == 64;
+}
+
 bool rig_sound(const struct rig_out *out)
 {
-	struct rte_ipv4_hdr ip;
+	uint8_t copy[RELAY_MAX_FRAME] __attribute__((aligned(8)));
+	bool v6 = out->length >= 62 && rtp_get16(out->frame + 12) == 0x86dd;
+	unsigned length = out->length - 14, header = v6 ? 40 : 20;
 	struct rte_udp_hdr udp;
-	uint8_t copy[RELAY_MAX_FRAME];
 
-	if (out->length < 42 || rtp_get16(out->frame + 12) != 0x0800)
+	if (out->length < 42 || (!v6 && rtp_get16(out->frame + 12) != 0x0800))
 		return false;
-	memcpy(copy, out->frame + 14, out->length - 14);
-	memcpy(&ip, copy, sizeof(ip));
-	memcpy(&udp, copy + 20, sizeof(udp));
-	if (ip.version_ihl != 0x45 || ntohs(ip.total_length) != out->length - 14 ||
-		ntohs(udp.dgram_len) != out->length - 34 || rte_raw_cksum(&ip, 20) != 0xffff)
+	memcpy(copy, out->frame + 14, length);
+	memcpy(&udp, copy + header, sizeof(udp));
+	if (!(v6 ? sound_ip6(copy, length) : sound_ip4(copy, length)) || ntohs(udp.dgram_len) != length - header)
 		return false;
-	memset(copy + 26, 0, 2); // what DPDK's own full computation says
-	return udp.dgram_cksum == rte_ipv4_udptcp_cksum(&ip, copy + 20);
+	memset(copy + header + 6, 0, 2); // what DPDK's own full computation says
+	return udp.dgram_cksum == (v6 ? rte_ipv6_udptcp_cksum((void *)copy, copy + header)
+				      : rte_ipv4_udptcp_cksum((void *)copy, copy + header));
 }

@@ -15,10 +15,12 @@ struct rig {
 	struct relay *relay;
 	struct rte_mempool *pool;
 	unsigned first_packets; // events
+	uint16_t latched_port;  // of the last such event
 	uint64_t now_tsc;
 };
 
-// Start EAL (once a process) and make the world: local addresses 10.0.0.1 and 10.0.1.1.
+// Start EAL (once a process) and make the world: local addresses 10.0.0.1, 10.0.1.1, 2001:db8::1 and
+// 2001:db8:1::1.
 struct rig *rig_create(unsigned legs);
 void rig_destroy(struct rig *rig);
 
@@ -43,5 +45,5 @@ struct rig_out {
 unsigned rig_burst(struct rig *rig, uint8_t *const *frames, const unsigned *lengths, unsigned n, struct rig_out *out);
 unsigned rig_one(struct rig *rig, const uint8_t *frame, unsigned length, struct rig_out *out);
 
-// Is the frame IPv4/UDP with right lengths and right, whole checksums?
+// Is the frame UDP over IPv4 or IPv6 with right lengths and right, whole checksums?
 bool rig_sound(const struct rig_out *out);

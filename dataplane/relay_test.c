@@ -554,6 +554,17 @@ static void senders_and_payloads_that_do_not_fit(void **state)
 	assert_int_equal(deliver(&leg_a, packet, 172), 1);
 }
 
+static void a_new_port_of_a_party_behind_nat(void **state) // more in relay_addr_test.c
+{
+	struct kg_leg_config other = leg_a;
+
+	leg_a.latch = 1;
+	rig_leg_change(rig, A, &leg_a);
+	other.remote.port++;
+	assert_int_equal(send_rtp(&other, 1, 1, 1), 0);
+	assert_int_equal(dropped(KG_DROP_latch_probation, A), 1);
+}
+
 static void legs_that_are_not_ready(void **state)
 {
 	struct kg_leg_config leg = leg_a, peer = leg_b;
@@ -688,6 +699,7 @@ int main(void)
 		TEST(frames_that_are_no_media),
 		TEST(datagrams_that_are_none),
 		TEST(senders_and_payloads_that_do_not_fit),
+		TEST(a_new_port_of_a_party_behind_nat),
 		TEST(legs_that_are_not_ready),
 		TEST(a_retired_leg_is_no_peer_and_no_target),
 		TEST(a_full_nic_is_counted),

@@ -17,6 +17,7 @@ enum kg_severity { KG_INFO, KG_WARN, KG_ERROR };
 	X(no_leg, KG_INFO, "no live leg on this port (late packets after a call, scans)")                   \
 	X(no_remote, KG_INFO, "the leg's remote address is not negotiated yet")                             \
 	X(wrong_source, KG_WARN, "the sender is not the negotiated remote address")                         \
+	X(latch_probation, KG_INFO, "from a new port of a party behind NAT, before it is believed")         \
 	X(not_media, KG_WARN, "first byte says neither RTP nor RTCP nor another known protocol (RFC 7983)") \
 	X(stun, KG_INFO, "STUN on a leg that does not use ICE")                                             \
 	X(dtls, KG_INFO, "DTLS on a leg that does not use it")                                              \

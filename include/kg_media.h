@@ -63,10 +63,12 @@ struct kg_leg_config {
 	struct kg_addr remote_rtcp; // none: RTCP is not sent there
 	struct kg_media_hop hop;    // towards remote (and remote_rtcp)
 	bool rtcp_mux;
-	bool may_receive;                                 // the party may send to us (its direction allows it)
-	bool may_send;                                    // we may send to the party
-	uint8_t dscp;                                     // 46 = EF
-	kg_leg_id peer;                                   // the leg that gets what arrives here; 0: none yet
+	uint32_t latch;   // not 0: the party is behind NAT, its port is learned from its packets (remote.port 0: not
+			  // known yet), its address is bound to remote.ip. Another number forgets what was learned
+	bool may_receive; // the party may send to us (its direction allows it)
+	bool may_send;    // we may send to the party
+	uint8_t dscp;     // 46 = EF
+	kg_leg_id peer;   // the leg that gets what arrives here; 0: none yet
 	struct kg_media_format formats[KG_MEDIA_FORMATS]; // payload types the party may send; empty: any
 	unsigned format_count;
 	uint32_t silent_ms; // KG_EVENT_SILENT after this long without RTP or RTCP; 0: never
@@ -81,7 +83,11 @@ struct kg_leg_stats {
 	uint32_t rx_sources;   // how many SSRCs were believed
 	uint64_t tx_packets, tx_bytes, tx_rtcp_packets;
 	uint64_t drops[KG_DROP_COUNT]; // of packets that arrived for this leg
-	uint64_t silent_us; // since the last packet of any kind, creation, or a change of remote or silent_ms
+	uint16_t latched_port;         // learned (kg_leg_config.latch); 0: what was negotiated is used
+	uint8_t refused_ip[16];        // who sent the last packet that was dropped as wrong_source; all 0: nobody
+	uint16_t refused_port;
+	uint32_t refused_ssrc; // 0: it was no RTP
+	uint64_t silent_us;    // since the last packet of any kind, creation, or a change of remote or silent_ms
 };
 
 enum kg_event_type {
@@ -89,6 +95,7 @@ enum kg_event_type {
 	KG_EVENT_CHANGED,      // the owner uses the new configuration (version says which change)
 	KG_EVENT_RETIRED,      // gone; stats are final; the id and the ports are free
 	KG_EVENT_FIRST_PACKET, // first admitted RTP packet
+	KG_EVENT_LATCHED,      // media goes to another port than negotiated from here on (ssrc, port)
 	KG_EVENT_SILENT,       // silent_ms is over (sent once; again after media came back)
 };
 
@@ -96,7 +103,8 @@ struct kg_media_event {
 	enum kg_event_type type;
 	kg_leg_id leg;
 	uint32_t version;                 // KG_EVENT_CHANGED: the number that kg_media_leg_change returned
-	uint32_t ssrc;                    // KG_EVENT_FIRST_PACKET
+	uint32_t ssrc;                    // KG_EVENT_FIRST_PACKET, KG_EVENT_LATCHED
+	uint16_t port;                    // KG_EVENT_LATCHED: the remote's
 	uint64_t time_us;                 // CLOCK_REALTIME of the happening
 	const struct kg_leg_stats *stats; // KG_EVENT_RETIRED, valid in the callback only
 };

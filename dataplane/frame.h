@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A received Ethernet frame down to its UDP payload, IPv4 or IPv6. Part of the packet path: it is inlined into the
+// relay's classify stage. Nothing here writes to the frame.
+#pragma once
+
+#include <arpa/inet.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <rte_ip.h>
+
+#include "kg_counters.h"
+#include "leg.h"
+
+#define FRAME_ETHERNET 14
+#define FRAME_UDP 8
+
+struct frame {
+	struct leg_ip source, target;
+	const uint8_t *ip;  // addresses, source before target
+	unsigned addresses; // bytes of both
+	const uint8_t *udp;
+	uint16_t length;      // of the UDP payload
+	uint16_t source_port; // network order
+	uint16_t port;        // destination, host order
+	bool v6;
+};
+
+static inline uint32_t frame_fold(uint64_t sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (uint32_t)sum;
+}
+
+static inline uint64_t frame_sum(const uint8_t *data, unsigned length)
+{
+	uint64_t sum = 0;
+	uint16_t word;
+
+	for (unsigned i = 0; i < length; i += 2) {
+		memcpy(&word, data + i, 2);
+		sum += word;
+	}
+	return sum;
+}
+
+static inline int frame_ip4(const uint8_t *ip, uint32_t size, struct frame *out, uint32_t *udp_room)
+{
+	unsigned header = size >= 20 ? 4u * (ip[0] & 15) : 0;
+	uint32_t total;
+
+	if (header < 20 || ip[0] >> 4 != 4 || size < header)
+		return KG_DROP_bad_ip;
+	total = rtp_get16(ip + 2);
+	if (total < header || total > size || rte_raw_cksum(ip, header) != 0xffff)
+		return KG_DROP_bad_ip;
+	if (rtp_get16(ip + 6) & 0x3fff)
+		return KG_DROP_ip_fragment;
+	if (ip[9] != 17)
+		return KG_DROP_not_udp;
+	out->source = out->target = (struct leg_ip){{0, 0}};
+	memcpy(&out->source, ip + 12, 4);
+	memcpy(&out->target, ip + 16, 4);
+	out->ip = ip + 12;
+	out->addresses = 8;
+	out->udp = ip + header;
+	out->v6 = false;
+	*udp_room = total - header;
+	return -1;
+}
+
+// Extension headers are not followed: media has none, and the XDP program leaves such packets to the kernel.
+static inline int frame_ip6(const uint8_t *ip, uint32_t size, struct frame *out, uint32_t *udp_room)
+{
+	if (size < 40 || ip[0] >> 4 != 6 || rtp_get16(ip + 4) > size - 40)
+		return KG_DROP_bad_ip;
+	if (ip[6] == 44)
+		return KG_DROP_ip_fragment;
+	if (ip[6] != 17)
+		return KG_DROP_not_udp;
+	memcpy(&out->source, ip + 8, 16);
+	memcpy(&out->target, ip + 24, 16);
+	out->ip = ip + 8;
+	out->addresses = 32;
+	out->udp = ip + 40;
+	out->v6 = true;
+	*udp_room = rtp_get16(ip + 4);
+	return -1;
+}
+
+// Returns: -1 and *out, or why the frame is no UDP datagram (enum kg_drop).
+static inline int frame_read(const uint8_t *data, uint32_t size, struct frame *out)
+{
+	uint16_t type = size >= FRAME_ETHERNET ? rtp_get16(data + 12) : 0;
+	uint32_t room;
+	int reason;
+
+	if (type == 0x0800)
+		reason = frame_ip4(data + FRAME_ETHERNET, size - FRAME_ETHERNET, out, &room);
+	else if (type == 0x86dd)
+		reason = frame_ip6(data + FRAME_ETHERNET, size - FRAME_ETHERNET, out, &room);
+	else
+		return KG_DROP_not_ip;
+	if (reason >= 0)
+		return reason;
+	if (room < FRAME_UDP || rtp_get16(out->udp + 4) < FRAME_UDP || rtp_get16(out->udp + 4) > room)
+		return KG_DROP_bad_udp;
+	memcpy(&out->source_port, out->udp, 2);
+	out->port = rtp_get16(out->udp + 2);
+	out->length = (uint16_t)(rtp_get16(out->udp + 4) - FRAME_UDP);
+	return -1;
+}
+
+// Is the UDP checksum absent (IPv4 only, RFC 8200 8.1), partial (only the pseudo header's sum, as a veth peer leaves it
+// to hardware) or right? payload_sum: the payload's one's complement sum, folded.
+static inline bool frame_checksum_right(const struct frame *frame, uint32_t payload_sum)
+{
+	uint16_t checksum, length;
+	uint64_t pseudo;
+
+	memcpy(&checksum, frame->udp + 6, 2);
+	if (checksum == 0)
+		return !frame->v6;
+	memcpy(&length, frame->udp + 4, 2);
+	pseudo = frame_sum(frame->ip, frame->addresses) + htons(17) + length;
+	if (frame_fold(pseudo) == checksum)
+		return true;
+	return frame_fold(pseudo + frame_sum(frame->udp, FRAME_UDP) + payload_sum) == 0xffff;
+}
