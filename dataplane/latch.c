@@ -63,7 +63,8 @@ enum latch_verdict latch_rtp(
 
 bool latch_rtcp(struct leg *leg, uint16_t port, uint32_t ssrc)
 {
-	if (!leg->cold.latch.proved || !leg->stream.source.started || leg->stream.source.ssrc != ssrc)
+	if (leg->in.flags & LEG_MUX || !leg->cold.latch.proved || !leg->stream.source.started ||
+		leg->stream.source.ssrc != ssrc)
 		return false;
 	latch_follow_rtcp(leg, port);
 	return true;

@@ -27,7 +27,7 @@ enum latch_verdict latch_rtp(
 	struct leg *leg, uint16_t port, uint32_t ssrc, uint16_t sequence, uint64_t now_tsc, uint64_t tsc_hz);
 
 // A sound RTCP packet from the bound address to the RTCP port, from another port than known. It is followed at once
-// where it is of the source that is heard.
+// where it is of the source that is heard; never with rtcp-mux, where RTCP goes with RTP.
 bool latch_rtcp(struct leg *leg, uint16_t port, uint32_t ssrc);
 
 // Send to that port from now on, and take packets from there.

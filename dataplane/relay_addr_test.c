@@ -370,6 +370,9 @@ static void with_mux_rtcp_follows_rtp(void **state)
 	assert_int_equal(deliver_from(&leg_b, leg_b.remote_rtcp, 1, packet, report(packet, 5)), 1);
 	assert_int_equal(rtp_get16(target_port()), 40000);
 	assert_int_equal(deliver_from(&leg_a, addr("10.0.0.9", 40000), 0, packet, report(packet, 7)), 1);
+	assert_int_equal(deliver_from(&leg_a, addr("10.0.0.9", 40001), 1, packet, report(packet, 7)), 0);
+	assert_int_equal(deliver_from(&leg_b, leg_b.remote_rtcp, 1, packet, report(packet, 5)), 1);
+	assert_int_equal(rtp_get16(target_port()), 40000);
 }
 
 #define TEST(name, set_up) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

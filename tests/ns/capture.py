@@ -5,6 +5,7 @@ that its loss is never taken for the engine's."""
 import collections
 import re
 import signal
+import socket
 import struct
 import subprocess
 import threading
@@ -36,7 +37,11 @@ def pcap_frames(file):
 
 
 def datagram(time_s, frame):
-    """The IPv4 UDP datagram in an Ethernet frame, or None."""
+    """The UDP datagram in an Ethernet frame, or None."""
+    if len(frame) >= 62 and frame[12:14] == b"\x86\xdd" and frame[20] == 17:
+        source_port, port, length = struct.unpack_from("!HHH", frame, 54)
+        ips = [socket.inet_ntop(socket.AF_INET6, frame[at:at + 16]) for at in (22, 38)]
+        return Datagram(time_s, (ips[0], source_port), (ips[1], port), frame[62:54 + length])
     if len(frame) < 42 or frame[12:14] != b"\x08\x00" or frame[23] != 17:
         return None
     at = 14 + 4 * (frame[14] & 15)

@@ -131,10 +131,11 @@ class Engine:
             self.write(trunks, routes, media, other, ring_timeout_s)
 
     def write(self, trunks=(), routes=(), media="ports: 16384-17407, timeout_s: 60", other="", ring_timeout_s=180):
-        lines = ["nics:", '  - {name: a, device: "af_xdp:vA"}', '  - {name: b, device: "af_xdp:vB"}',
+        lines = ["nics:", f'  - {{name: a, device: "{netns.DRIVER}:vA"}}', f'  - {{name: b, device: "{netns.DRIVER}:vB"}}',
                  f"media: {{{media}}}", "trunks:",
-                 f'  - {{name: caller, target: "sip:{netns.CALLER}:5060", from: [10.77.1.0/26]}}',
-                 f'  - {{name: callee, target: "sip:{netns.CALLEE}:5060", ring_timeout_s: {ring_timeout_s}}}',
+                 f'  - {{name: caller, target: "sip:{netns.host(netns.CALLER)}:5060", from: ["{netns.CALLER_NET}"], '
+                 f'behind_nat: {str(netns.NAT).lower()}}}',
+                 f'  - {{name: callee, target: "sip:{netns.host(netns.CALLEE)}:5060", ring_timeout_s: {ring_timeout_s}}}',
                  *(f"  - {trunk}" for trunk in trunks), "routes:", *(f"  - {route}" for route in routes),
                  '  - {match: {trunk: caller}, to: ["trunk:callee"]}', '  - {match: {trunk: callee}, to: ["trunk:caller"]}',
                  f"cdr: {{file: {self.cdr_file}}}", f"api: {{socket: {self.socket}}}", "log: {level: debug, format: json}"]

@@ -9,6 +9,13 @@
                             +--------------------+
    Each scenario has an address of its own at the callee, so that many run at once on one engine. In the caller's
    namespace 10.77.1.99 belongs to no trunk: the stranger.
+
+KEDGE_WORLD changes the picture, so that the same tests run over other networks:
+   ip4        as drawn, both interfaces by af_xdp
+   af_packet  both interfaces by af_packet
+   ip6        fd77:1::N and fd77:2::N instead
+   mixed      the caller has IPv4, the callee IPv6
+   nat        the caller has 192.168.77.N and a NAT between it and the engine, which has 10.77.1.2 outside
 """
 
 import atexit
@@ -23,8 +30,35 @@ import tempfile
 import threading
 import time
 
-CALLER, CALLEE, STRANGER = "10.77.1.2", "10.77.2.2", "10.77.1.99"
-ENGINE_A, ENGINE_B = "10.77.1.1", "10.77.2.1"
+WORLD = os.environ.get("KEDGE_WORLD", "ip4")
+assert WORLD in ("ip4", "af_packet", "ip6", "mixed", "nat"), f"KEDGE_WORLD={WORLD}: there is no such world"
+DRIVER = "af_packet" if WORLD == "af_packet" else "af_xdp"
+NAT = WORLD == "nat"
+FAMILY = {"ip6": (6, 6), "mixed": (4, 6)}.get(WORLD, (4, 4))  # of the caller's and of the callee's side
+
+
+def at_caller(n):
+    """The caller's address number n (1: the engine's)."""
+    return f"fd77:1::{n:x}" if FAMILY[0] == 6 else f"192.168.77.{n}" if NAT and n > 1 else f"10.77.1.{n}"
+
+
+def at_callee(n):
+    return f"fd77:2::{n:x}" if FAMILY[1] == 6 else f"10.77.2.{n}"
+
+
+def host(ip):
+    """An address as a URI has it."""
+    return f"[{ip}]" if ":" in ip else ip
+
+
+def is_parties(text):
+    """Does this text hold an address of the caller's or callee's networks (the engine's own are among them)?"""
+    return any(net in text for net in ("10.77.", "fd77:", "192.168.77."))
+
+
+CALLER, CALLEE, STRANGER = at_caller(2), at_callee(2), at_caller(99)
+ENGINE_A, ENGINE_B = at_caller(1), at_callee(1)
+CALLER_NET = "fd77:1::/122" if FAMILY[0] == 6 else "10.77.1.0/26"  # as the engine sees it, without the stranger
 CLONE_NEWNET = 0x40000000
 SO_TIMESTAMPNS = 35
 
@@ -67,7 +101,7 @@ def inside(namespace):
 
 def udp_socket(namespace, address, port=0, buffer_bytes=0):
     with inside(namespace):
-        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
     sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     if buffer_bytes:
         sock.setsockopt(socket.SOL_SOCKET, 33, buffer_bytes)  # SO_RCVBUFFORCE
@@ -83,6 +117,7 @@ class Bed:
         _count += 1
         stem = f"kt{os.getpid()}-{_count}"
         self.caller, self.engine, self.callee = names or (stem + "a", stem + "e", stem + "b")
+        self.nat = stem + "n"  # in the world of that name only
         self.dir = tempfile.mkdtemp(prefix="kedge-")
         self.processes = []
         self.lock = threading.Lock()
@@ -96,22 +131,43 @@ class Bed:
     def _up(self, addresses):
         for name in self.names():
             run("ip", "netns", "add", name)
-            for key in ("net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"):
-                run("ip", "netns", "exec", name, "sysctl", "-qw", key, check=False)
+            for scope in ("all", "default"):
+                key = "accept_dad=0" if 6 in FAMILY else "disable_ipv6=1"
+                run("ip", "netns", "exec", name, "sysctl", "-qw", f"net.ipv6.conf.{scope}.{key}", check=False)
             self.ip(name, "link set lo up")
-        for ours, theirs, net, local in (("vA", self.caller, "10.77.1", ENGINE_A), ("vB", self.callee, "10.77.2", ENGINE_B)):
-            run("ip", "link", "add", ours, "netns", self.engine, "type", "veth", "peer", "name", "eth0", "netns", theirs)
-            self.ip(self.engine, f"addr add {local}/24 dev {ours}")
-            self.ip(theirs, f"addr add {net}.2/24 dev eth0")
-            for i in range(3, addresses):
-                self.ip(theirs, f"addr add {net}.{i}/24 dev eth0")
-            self.ip(self.engine, f"link set {ours} up")
-            self.ip(theirs, "link set eth0 up")
-            self.ip(theirs, f"route add default via {local}")
-        self.ip(self.caller, f"addr add {STRANGER}/24 dev eth0")
+        self._join(self.engine, "vA", ENGINE_A, self.nat if NAT else self.caller, "eth0",
+                   ["10.77.1.2"] if NAT else [at_caller(n) for n in range(2, addresses)] + [STRANGER])
+        self._join(self.engine, "vB", ENGINE_B, self.callee, "eth0", [at_callee(n) for n in range(2, addresses)])
+        if NAT:
+            self._join(self.nat, "inside", "192.168.77.1", self.caller, "eth0",
+                       [at_caller(n) for n in range(2, addresses)] + [STRANGER])
+            run("ip", "netns", "exec", self.nat, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+            self.nat_rules("oifname eth0 masquerade")
+
+    def _join(self, near, name, address, far, far_name, addresses):
+        """A veth between two namespaces; the far one's default route goes through it."""
+        bits = 64 if ":" in address else 24
+        run("ip", "link", "add", name, "netns", near, "type", "veth", "peer", "name", far_name, "netns", far)
+        batch = [f"addr add {ip}/{bits} dev {far_name}" for ip in addresses] + [f"link set {far_name} up",
+                 f"route add default via {address}"]
+        self.ip(near, f"addr add {address}/{bits} dev {name}")
+        self.ip(near, f"link set {name} up")
+        subprocess.run(["ip", "-n", far, "-batch", "-"], input="\n".join(batch), text=True, check=True)
+
+    def nat_rules(self, postrouting, prerouting="accept", forward=""):
+        """Make the NAT of the world "nat" another one: the rules of its hooks, nft's words. A set `asked` is there for
+        addresses."""
+        text = f"""flush ruleset
+            table ip nat {{
+              set asked {{ type ipv4_addr; flags dynamic; timeout 5m; }}
+              chain forward {{ type filter hook forward priority filter; {forward or "accept"}; }}
+              chain prerouting {{ type nat hook prerouting priority dstnat; {prerouting}; }}
+              chain postrouting {{ type nat hook postrouting priority srcnat; {postrouting}; }}
+            }}"""
+        subprocess.run(["ip", "netns", "exec", self.nat, "nft", "-f", "-"], input=text, text=True, check=True)
 
     def names(self):
-        return self.caller, self.engine, self.callee
+        return (self.caller, self.engine, self.callee) + ((self.nat,) if NAT else ())
 
     def ip(self, namespace, words):
         return run("ip", "-n", namespace, *words.split())

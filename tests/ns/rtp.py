@@ -7,7 +7,7 @@ import select
 import struct
 import time
 
-from netns import SO_TIMESTAMPNS, udp_socket
+from netns import NAT, SO_TIMESTAMPNS, udp_socket
 
 Packet = collections.namedtuple("Packet", "marker payload_type sequence timestamp ssrc payload")
 DIGITS = "0123456789*#ABCD"
@@ -118,7 +118,7 @@ class End:
     """One party's media end on real sockets: RTP on an even port, RTCP above it."""
 
     def __init__(self, namespace, address, port):
-        self.address, self.port = address, port
+        self.address, self.port, self.known = address, port, not (NAT and address.startswith("192.168."))
         self.rtp = udp_socket(namespace, address, port, 1 << 20)
         self.rtcp = udp_socket(namespace, address, port + 1, 1 << 20)
 
@@ -129,7 +129,8 @@ class End:
     def drain(self, sock):
         out = []
         while select.select([sock], [], [], 0)[0]:
-            out.append(sock.recvfrom(2048))
+            data, source = sock.recvfrom(2048)
+            out.append((data, source[:2]))
         return out
 
     def until(self, sock, count, timeout_s):
@@ -139,8 +140,22 @@ class End:
             left = end - time.monotonic()
             if left <= 0 or not select.select([sock], [], [], left)[0]:
                 break
-            out.append(sock.recvfrom(2048))
+            data, source = sock.recvfrom(2048)
+            out.append((data, source[:2]))
         return out
+
+
+def introduce(sender, to, ssrc, sequence, timestamp=0):
+    """A party behind NAT is heard only from its third packet on, and is sent to only from then on: before what is
+    counted (from `sequence` on) it says something that is not."""
+    if sender.known:
+        return
+    for n in range(-5, 0):
+        sender.rtp.sendto(build(False, 0, sequence + n, timestamp + 160 * n, ssrc, b"hello" * 32), to)
+        time.sleep(0.02)
+    sender.rtcp.sendto(sender_report(ssrc, 0, 5, 800, "party"), (to[0], to[1] + 1))
+    time.sleep(0.1)
+    sender.known = True
 
 
 def talk(one, two, to_one, to_two, count=10, payload_type=0, interval_s=0.02, start=0):
@@ -148,6 +163,8 @@ def talk(one, two, to_one, to_two, count=10, payload_type=0, interval_s=0.02, st
     to_one, to_two: (ip, port) where one's and two's packets go. Fails where a byte, a packet or a source is not right."""
     ends = ((one, two, to_one, 0x11110000 + one.port), (two, one, to_two, 0x22220000 + two.port))
     sent = {}
+    for sender, _, to, ssrc in ends:
+        introduce(sender, to, ssrc, 65530 + start, 4294967000 + 160 * start)
     for end in (one, two):
         end.drain(end.rtp)
         end.drain(end.rtcp)

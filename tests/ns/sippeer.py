@@ -91,7 +91,7 @@ class Message:
         """Where this message's SDP wants its audio: (ip, port)."""
         text = self.body.decode()
         assert "m=audio" in text, f"no audio in the SDP of\n{self}"
-        ip = re.search(r"^c=IN IP4 (\S+)", text, re.M).group(1)
+        ip = re.search(r"^c=IN IP[46] (\S+)", text, re.M).group(1)
         return ip, int(re.search(r"^m=audio (\d+) ", text, re.M).group(1))
 
     def check(self):
@@ -112,7 +112,8 @@ class Message:
 
 
 def sdp(ip, port, formats="0 8 101", direction="sendrecv", session=None, extra=""):
-    lines = ["v=0", f"o=- {session or 1000 + port} 1 IN IP4 {ip}", "s=-", f"c=IN IP4 {ip}", "t=0 0",
+    family = "IP6" if ":" in ip else "IP4"
+    lines = ["v=0", f"o=- {session or 1000 + port} 1 IN {family} {ip}", "s=-", f"c=IN {family} {ip}", "t=0 0",
              f"m=audio {port} RTP/AVP {formats}"]
     names = {"0": "PCMU/8000", "8": "PCMA/8000", "101": "telephone-event/8000"}
     lines += [f"a=rtpmap:{f} {names[f]}" for f in formats.split() if f in names]
@@ -125,7 +126,7 @@ class Peer:
     """A UDP socket that speaks SIP. What was sent and received is kept in `log` as (sent?, Message)."""
 
     def __init__(self, namespace, address, port=5060):
-        self.address, self.port = address, port
+        self.address, self.port, self.host = address, port, netns.host(address)
         self.sock = netns.udp_socket(namespace, address, port, 1 << 20)
         self.log, self.seen, self.repeats = [], set(), []
 
@@ -156,6 +157,7 @@ class Peer:
         if not select.select([self.sock], [], [], max(timeout_s, 0))[0]:
             return None
         data, extra, _, source = self.sock.recvmsg(65536, 64)
+        source = source[:2]  # IPv6 has more
         when = time.time()
         for level, kind, value in extra:
             if level == socket.SOL_SOCKET and kind == netns.SO_TIMESTAMPNS:
@@ -208,10 +210,10 @@ class Peer:
                 tag=None):
         """A request outside every dialog."""
         tail = f";tag={to_tag}" if to_tag else ""
-        base = [("Via", f"SIP/2.0/UDP {self.address}:{self.port};rport;branch={branch or 'z9hG4bK' + new_id()}"),
-                ("Max-Forwards", "70"), ("From", f"<sip:test@{self.address}>;tag={tag or new_id()}"),
-                ("To", f"<sip:{user}@{to[0]}>{tail}"), ("Call-ID", call_id or new_id(20)), ("CSeq", f"{cseq} {method}")]
-        return self.send(f"{method} sip:{user}@{to[0]}:{to[1]} SIP/2.0", base + list(headers), body, to)
+        base = [("Via", f"SIP/2.0/UDP {self.host}:{self.port};rport;branch={branch or 'z9hG4bK' + new_id()}"),
+                ("Max-Forwards", "70"), ("From", f"<sip:test@{self.host}>;tag={tag or new_id()}"),
+                ("To", f"<sip:{user}@{netns.host(to[0])}>{tail}"), ("Call-ID", call_id or new_id(20)), ("CSeq", f"{cseq} {method}")]
+        return self.send(f"{method} sip:{user}@{netns.host(to[0])}:{to[1]} SIP/2.0", base + list(headers), body, to)
 
     def invite(self, to, user, body, headers=()):
         return Dialog.call(self, to, user, body, headers)
@@ -235,10 +237,10 @@ class Dialog:
         self = cls(peer)
         self.caller, self.to, self.user = True, to, user
         self.call_id, self.branch = new_id(20) + "@" + peer.address, "z9hG4bK" + new_id()
-        self.request_uri = self.remote_uri = f"sip:{user}@{to[0]}:{to[1]}"
-        self.local = f"<sip:alice@{peer.address}>;tag={self.tag}"
-        self.remote = f"<sip:{user}@{to[0]}>"
-        self.invite = self.send("INVITE", 1, body, self.branch, [("Contact", f"<sip:alice@{peer.address}:{peer.port}>"),
+        self.request_uri = self.remote_uri = f"sip:{user}@{netns.host(to[0])}:{to[1]}"
+        self.local = f"<sip:alice@{peer.host}>;tag={self.tag}"
+        self.remote = f"<sip:{user}@{netns.host(to[0])}>"
+        self.invite = self.send("INVITE", 1, body, self.branch, [("Contact", f"<sip:alice@{peer.host}:{peer.port}>"),
                                                                 ("Allow", "INVITE, ACK, BYE, CANCEL, OPTIONS"), *headers])
         return self
 
@@ -286,14 +288,14 @@ class Dialog:
                  ("To", self.invite.get("to") + (f";tag={tag}" if status > 100 else "")),
                  ("Call-ID", self.call_id), ("CSeq", self.invite.get("cseq"))]
         if status < 300:
-            base.append(("Contact", f"<sip:bob@{self.peer.address}:{self.peer.port}>"))
+            base.append(("Contact", f"<sip:bob@{self.peer.host}:{self.peer.port}>"))
         return self.peer.send(f"SIP/2.0 {status} {PHRASES.get(status, 'Whatever')}", base + list(headers), body, self.to)
 
     # --- both sides
 
     def send(self, method, cseq, body="", branch=None, headers=()):
         peer = self.peer
-        base = [("Via", f"SIP/2.0/UDP {peer.address}:{peer.port};rport;branch={branch or 'z9hG4bK' + new_id()}"),
+        base = [("Via", f"SIP/2.0/UDP {peer.host}:{peer.port};rport;branch={branch or 'z9hG4bK' + new_id()}"),
                 ("Max-Forwards", "70"), ("From", self.local), ("To", self.remote), ("Call-ID", self.call_id),
                 ("CSeq", f"{cseq} {method}")]
         return peer.send(f"{method} {self.remote_uri} SIP/2.0", base + list(headers), body, self.to)

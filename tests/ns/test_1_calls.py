@@ -9,7 +9,7 @@ import netns
 import rtp
 import sippeer
 from calls import ENGINE, Ground, check_body, near
-from run import Suite
+from run import Skip, Suite
 from sipp import Sipp
 
 
@@ -66,7 +66,11 @@ def test_caller_hangs_up(ground):
         by_role = {leg["role"]: leg for leg in record["legs"]}
         assert set(by_role) == {"caller", "callee"}, f"roles {list(by_role)}"
         for leg in by_role.values():
-            assert leg["rx"]["packets"] == 25 and leg["tx"]["packets"] == 25, f"counted wrong: {leg}"
+            more = {"rx": 3 * netns.NAT, "tx": 0}  # three of the five by which it was introduced
+            if leg["role"] == "callee":
+                more = {"rx": 0, "tx": more["rx"]}
+            got = {way: leg[way]["packets"] - more[way] for way in more}
+            assert got == {"rx": 25, "tx": 25}, f"counted wrong: {leg}"
             assert leg["rx"]["lost"] == leg["rx"]["duplicate"] == leg["rx"]["reordered"] == 0, f"counted wrong: {leg}"
 
 
@@ -83,6 +87,7 @@ def test_loss_and_order_are_counted(ground):
         call, other = p.answered()
         sent = [rtp.build(n == 0, 0, 100 + n, 160 * n, 9, rtp.noise(9, n)) for n in range(20)]
         order = [0, 1, 2, 3, 6, 7, 8, 8, 9, 11, 10] + list(range(12, 20))  # 4 and 5 are lost, 8 twice, 10 late
+        p.introduce(call, 9, 100)
         for n in order:
             p.one.rtp.sendto(sent[n], call.answer.media())
             time.sleep(0.005)
@@ -101,6 +106,7 @@ def test_rtcp_mux(ground):
         has = [b"a=rtcp-mux" in m.body for m in (other.invite, call.answer)]
         assert has == [True, True], f"rtcp-mux was lost: {has}"
         report = rtp.sender_report(5, 0, 1, 160, "party")
+        p.introduce(call, 5, 1)
         p.one.rtp.sendto(report, call.answer.media())
         p.two.rtp.sendto(report, other.invite.media())
         for end in (p.two, p.one):
@@ -113,6 +119,7 @@ def test_digits_pass(ground):
     with ground.parties(test_digits_pass) as p:
         call, other = p.answered()
         sequence = 0
+        p.introduce(call, 3, 1)
         for start, digit in ((1000, "7"), (4000, "#")):
             for marker, payload in rtp.digit_packets(digit):
                 sequence += 1
@@ -387,6 +394,8 @@ def test_byes_cross(ground):
 
 def test_dead_callee(ground):
     """Timer A: the INVITE again at T1, doubling; timer B: 408 upstream after 64*T1."""
+    if netns.NAT:
+        raise Skip("the NAT forgets a party that says nothing for 30 s")
     with ground.parties(test_dead_callee) as p:
         call, other = p.invite()
         final = call.progress(408, timeout_s=40)
@@ -445,6 +454,8 @@ def test_nothing_to_end(ground):
 
 def test_stranger(ground):
     """An address of no trunk gets 403, and nothing of it reaches anybody (R: who may call)."""
+    if netns.NAT:
+        raise Skip("behind the NAT all have one address")
     _, b, user = ground.place(test_stranger)
     with sippeer.Peer(ground.bed.caller, netns.STRANGER) as stranger, sippeer.Peer(ground.bed.callee, b) as callee:
         call = stranger.invite(ENGINE, user, sippeer.sdp(netns.STRANGER, 7000))
@@ -480,8 +491,11 @@ def test_api_shows_and_hangs_up(ground):
         assert shown["business"] == "answered" and shown["id"] == mine["id"], shown
         legs = {leg["role"]: leg for leg in shown["legs"]}
         assert legs["caller"]["sip_call_id"] == call.call_id and legs["callee"]["sip_call_id"] == other.call_id
-        assert legs["caller"]["remote"] == f"{p.one.address}:7000" and legs["callee"]["remote"] == f"{p.two.address}:8000"
-        assert legs["caller"]["local"] == "{}:{}".format(*call.answer.media()), legs["caller"]
+        seen = "10.77.1.2" if netns.NAT else netns.host(p.one.address)
+        assert legs["caller"]["remote"].startswith(seen + ":"), legs["caller"]
+        assert netns.NAT or legs["caller"]["remote"] == f"{seen}:7000", legs["caller"]
+        assert legs["callee"]["remote"] == f"{netns.host(p.two.address)}:8000", legs["callee"]
+        assert legs["caller"]["local"] == "{}:{}".format(netns.host(netns.ENGINE_A), call.answer.media()[1]), legs["caller"]
         assert (legs["caller"]["nic"], legs["callee"]["nic"]) == ("a", "b"), legs
         assert "PCMU" in legs["caller"]["codec"], legs["caller"]["codec"]
         assert ground.api.get(f"/v1/legs/{legs['caller']['id']}")["sip_call_id"] == call.call_id
