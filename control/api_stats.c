@@ -83,7 +83,7 @@ json_t *api_stats_json(struct api *api)
 	struct kg_media_totals media;
 	struct calls_counts calls;
 	struct sip_counts sip;
-	json_t *drops = json_object(), *counters = json_object(), *malformed = json_object();
+	json_t *drops = json_object(), *counters = json_object(), *malformed = json_object(), *refused = json_object();
 
 	kg_media_totals(api->options.media, &media);
 	calls_counts(api->options.calls, &calls);
@@ -94,14 +94,17 @@ json_t *api_stats_json(struct api *api)
 	for (unsigned i = 0; i < KG_CNT_COUNT; i++)
 		json_object_set_new(counters, kg_counter_info[i].id, number(media.counters[i]));
 	sip_stack_drops(api->options.stack, add_sip_drop, malformed);
+	for (unsigned i = 0; sip_refusal_name(i); i++)
+		add_sip_drop(sip_refusal_name(i), calls.refused[i] + sip.refused[i], refused);
 	return json_pack(
-		"{s:{s:I,s:I,s:I,s:I,s:I},s:{s:I,s:I,s:I,s:I,s:I,s:I,s:o},s:{s:I,s:I,s:I,s:o,s:o},s:{s:I,s:I}}",
+		"{s:{s:I,s:I,s:I,s:I,s:I},s:{s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:o},s:{s:I,s:I,s:I,s:o,s:o},s:{s:I,s:I}}",
 		"calls", "live", (json_int_t)calls.calls, "total", (json_int_t)calls.total, "answered",
 		(json_int_t)calls.answered, "failed", (json_int_t)calls.failed, "strangers",
-		(json_int_t)calls.strangers, "sip", "dialogs", (json_int_t)sip.dialogs, "transactions",
-		(json_int_t)(sip.ict + sip.ist + sip.nict + sip.nist), "retransmits_in", (json_int_t)sip.retransmits_in,
-		"retransmits_out", (json_int_t)sip.retransmits_out, "timeouts", (json_int_t)sip.timeouts, "extra_2xx",
-		(json_int_t)sip.extra_2xx, "drops", malformed, "media", "legs", (json_int_t)media.legs, "ports_in_use",
+		(json_int_t)(calls.strangers + sip.stranger_invites), "sip", "dialogs", (json_int_t)sip.dialogs,
+		"transactions", (json_int_t)(sip.ict + sip.ist + sip.nict + sip.nist), "retransmits_in",
+		(json_int_t)sip.retransmits_in, "retransmits_out", (json_int_t)sip.retransmits_out, "timeouts",
+		(json_int_t)sip.timeouts, "extra_2xx", (json_int_t)sip.extra_2xx, "drops", malformed, "refused",
+		refused, "media", "legs", (json_int_t)media.legs, "ports_in_use",
 		(json_int_t)ports_in_use(api->options.ports), "mbufs_in_use", (json_int_t)media.mbufs_in_use, "drops",
 		drops, "counters", counters, "cdr", "written", (json_int_t)cdr_written(api->options.cdr), "lost",
 		(json_int_t)cdr_lost(api->options.cdr));

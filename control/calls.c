@@ -56,6 +56,7 @@ static void party_destroy(struct party *party)
 	if (!party)
 		return;
 	leg_forget(party);
+	party_unuse(party);
 	for (unsigned i = 0; i < SIP_FORKS; i++)
 		sdp_free(party->sdps[i]);
 	free(party->from);
@@ -167,7 +168,10 @@ static void history_add(struct calls *calls, const struct anchor *anchor, json_t
 static void anchor_finish(struct anchor *anchor)
 {
 	struct calls *calls = anchor->calls;
+	struct party *party;
 
+	for (unsigned i = 0; (party = anchor_party(anchor, i)); i++)
+		party_unuse(party);
 	history_add(calls, anchor, anchor_json(anchor));
 	cdr_write(calls->options.cdr, anchor_cdr(anchor));
 	calls->counts.ended_by_cause[anchor->call.cause.word]++;
@@ -256,6 +260,7 @@ void calls_destroy(struct calls *calls)
 	}
 	for (unsigned i = 0; i < CALLS_HISTORY; i++)
 		json_decref(calls->history[i].json);
+	uses_free(calls);
 	free(calls);
 }
 

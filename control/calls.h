@@ -9,6 +9,7 @@
 
 #include "config.h"
 #include "kg_media.h"
+#include "sip_limits.h"
 #include "sip_session.h"
 
 struct calls;
@@ -55,6 +56,7 @@ struct calls_counts {
 	uint64_t ended_by_cause[CALLS_CAUSES]; // since start, by calls_cause_name
 	uint64_t illegal_transitions;          // a bug where not 0
 	uint64_t strangers;                    // INVITEs from nobody's address
+	uint64_t refused[SIP_REFUSAL_COUNT];   // by enum sip_refusal: those of calls and trunks
 };
 void calls_counts(const struct calls *calls, struct calls_counts *out);
 const char *calls_state_name(unsigned state); // NULL past the last

@@ -8,8 +8,6 @@
 
 #include "calls_private.h"
 
-#define RETRY_AFTER "10" // seconds, with our own 503
-
 static void hop_fail(struct anchor *anchor, unsigned hop, enum call_cause_word cause, int status, const char *message)
 {
 	struct call_event event = {.type = CALL_EV_HOP_ERROR,
@@ -61,6 +59,12 @@ static void do_invite(struct anchor *anchor, const struct call_action *action, s
 	anchor->callees[action->hop] = party;
 	party->peer = hop->route.target;
 	party_locate(party, NULL);
+	party_use(party, hop->trunk);
+	if (!party_fits(party, why) || !party_paced(party, why)) {
+		party_unuse(party);
+		hop_fail(anchor, action->hop, CALL_CAUSE_overload, 503, why);
+		return;
+	}
 	if (!anchor->call.late_offer) {
 		enum call_sdp made = leg_open(party, hop->nic, &hop->route.target, why);
 		struct offer_local local;
@@ -149,6 +153,7 @@ static void do_reject(struct anchor *anchor, const struct call_action *action, s
 	struct headers headers = {.count = 0};
 	const struct sip_msg *msg = evidence ? evidence->msg : NULL;
 	bool failure = msg && !sip_msg_is_request(msg) && sip_msg_status(msg) >= 300;
+	char seconds[16];
 
 	if (!anchor->caller->session)
 		return;
@@ -158,8 +163,10 @@ static void do_reject(struct anchor *anchor, const struct call_action *action, s
 		if (!action->own)
 			headers_add(&headers, "Retry-After", sip_msg_header(msg, "Retry-After", 0));
 	}
-	if (action->retry_after)
-		headers_add(&headers, "Retry-After", RETRY_AFTER);
+	if (action->retry_after) {
+		snprintf(seconds, sizeof(seconds), "%u", sip_limits_retry_after(&anchor->caller->peer));
+		headers_add(&headers, "Retry-After", seconds);
+	}
 	sip_session_reject(anchor->caller->session, action->status,
 		failure && !action->own ? sip_msg_reason(msg) : NULL, headers.list);
 }
@@ -219,8 +226,12 @@ static void do_bye(struct anchor *anchor, const struct call_action *action, stru
 
 static void do_release_hop(struct anchor *anchor, const struct call_action *action, struct evidence *evidence)
 {
-	if (anchor->callees[action->hop])
-		leg_retire(anchor->callees[action->hop]);
+	struct party *party = anchor->callees[action->hop];
+
+	if (!party)
+		return;
+	party_unuse(party);
+	leg_retire(party);
 }
 
 static void do_release_media(struct anchor *anchor, const struct call_action *action, struct evidence *evidence)

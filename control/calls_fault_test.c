@@ -28,9 +28,18 @@ static void strangers_are_refused_in_one_line(void **state)
 	calls_counts(w.calls, &counts);
 	assert_int_equal(counts.strangers, 1);
 	assert_int_equal(counts.total, 0);
-	assert_true(calls_session_ops.known_source(w.calls, &known));
-	assert_false(calls_session_ops.known_source(w.calls, &unknown));
+	assert_int_equal(calls_session_ops.known_source(w.calls, &known), SIP_SOURCE_PROXY);
+	assert_int_equal(calls_session_ops.known_source(w.calls, &unknown), SIP_SOURCE_STRANGER);
 	assert_nothing_left();
+}
+
+// Between 5 and 15 s, by who called.
+static void assert_retry_after(const struct sip_session *session)
+{
+	char wanted[32];
+
+	snprintf(wanted, sizeof(wanted), "Retry-After: %u\n", sip_limits_retry_after(&session->peer));
+	assert_string_equal(session->extra, wanted);
 }
 
 struct refusal {
@@ -74,7 +83,7 @@ static void calls_that_cannot_be(void **state)
 		if (strcmp(a->said, cases[i].said) != 0)
 			fail_msg("%s: said \"%s\"", cases[i].name, a->said);
 		if (cases[i].code == 503)
-			assert_string_equal(a->extra, "Retry-After: 10\n");
+			assert_retry_after(a);
 		fakes_retire_all(w.calls);
 		assert_cause("failed", cases[i].layer, cases[i].reason, cases[i].code);
 		assert_nothing_left();
@@ -103,7 +112,7 @@ static void ports_run_out_and_come_back(void **state)
 		sessions[i] = calls_bob();
 	assert_string_equal(sessions[0]->said, "");
 	assert_string_equal(sessions[2]->said, "503");
-	assert_string_equal(sessions[2]->extra, "Retry-After: 10\n");
+	assert_retry_after(sessions[2]);
 	assert_cause("failed", "call", "overload", 503);
 	requests(sessions[0], "CANCEL", NULL, NULL, calls_session_ops.cancelled);
 	assert_string_equal(fakes_session(false, 0)->said, "INVITE CANCEL");
@@ -122,6 +131,118 @@ static void max_calls_is_a_limit(void **state)
 	assert_string_equal(calls_bob()->said, "503");
 	assert_cause("failed", "call", "overload", 503);
 	calls_shutdown(w.calls);
+	assert_nothing_left();
+}
+
+static uint64_t refused(enum sip_refusal why)
+{
+	struct calls_counts counts;
+
+	calls_counts(w.calls, &counts);
+	return counts.refused[why];
+}
+
+// proxy is trunk 0, carrier 1, spare 2: calls of proxy go to carrier, else to spare.
+static void a_trunks_calls_are_bounded(void **state)
+{
+	struct sip_session *a;
+
+	w.config->trunks[0].max_calls = 2;
+	a = calls_bob();
+	assert_string_equal(calls_bob()->said, "");
+	assert_string_equal(calls_bob()->said, "503");
+	assert_cause("failed", "call", "overload", 503);
+	assert_string_equal(
+		text_at(json_object_get(last_cdr(), "cause"), "message"), "max_calls (2) of trunk proxy is reached");
+	assert_int_equal(refused(SIP_REFUSED_trunk_calls), 1);
+	requests(a, "CANCEL", NULL, NULL, calls_session_ops.cancelled);
+	fakes_retire_all(w.calls);
+	assert_string_equal(calls_bob()->said, ""); // one went, one may come
+	assert_string_equal(calls_bob()->said, "503");
+	calls_shutdown(w.calls);
+	assert_nothing_left();
+}
+
+static void a_full_trunk_is_passed_by(void **state)
+{
+	w.config->trunks[1].max_calls = 1;
+	w.config->trunks[2].max_calls = 1;
+	calls_bob();
+	calls_bob();
+	assert_string_equal(fakes_session(false, 0)->target, "198.51.100.20:5060");
+	assert_string_equal(fakes_session(false, 1)->target, "198.51.100.30:5060");
+	assert_int_equal(refused(SIP_REFUSED_trunk_calls), 1);
+	assert_string_equal(calls_bob()->said, "503"); // both are full
+	fakes_retire_all(w.calls);
+	assert_cause("failed", "call", "overload", 503);
+	assert_int_equal(refused(SIP_REFUSED_trunk_calls), 3);
+	answers(fakes_session(false, 0), 0, "SIP/2.0 486 Busy Here", NULL, NULL);
+	fakes_retire_all(w.calls);
+	calls_bob(); // there is room again
+	calls_shutdown(w.calls);
+	assert_int_equal(refused(SIP_REFUSED_trunk_calls), 3);
+	assert_nothing_left();
+}
+
+static void a_trunk_that_failed_is_free_again(void **state)
+{
+	w.config->trunks[1].max_calls = 1;
+	calls_bob();
+	answers(fakes_session(false, 0), 0, "SIP/2.0 503 Service Unavailable", NULL, NULL);
+	assert_string_equal(fakes_session(false, 1)->target, "198.51.100.30:5060"); // the call goes on there
+	calls_bob();
+	assert_string_equal(fakes_session(false, 2)->target, "198.51.100.20:5060");
+	assert_int_equal(refused(SIP_REFUSED_trunk_calls), 0);
+	calls_shutdown(w.calls);
+	assert_nothing_left();
+}
+
+static void a_trunk_is_called_so_often_a_second(void **state)
+{
+	w.config->trunks[1].cps = 1;
+	calls_bob();
+	calls_bob();
+	assert_string_equal(fakes_session(false, 0)->target, "198.51.100.20:5060");
+	assert_string_equal(fakes_session(false, 1)->target, "198.51.100.30:5060");
+	assert_int_equal(refused(SIP_REFUSED_trunk_cps), 1);
+	calls_shutdown(w.calls);
+	assert_nothing_left();
+}
+
+static int admitted(const char *ip)
+{
+	const struct kg_addr from = addr_of(ip, 5060);
+	unsigned retry_after_s = 0;
+	int status = calls_session_ops.admit(w.calls, &from, &retry_after_s);
+
+	assert_int_equal(retry_after_s, status ? sip_limits_retry_after(&from) : 0);
+	return status;
+}
+
+static void calls_a_second_are_bounded(void **state)
+{
+	w.config->cps = 3;
+	w.config->trunks[0].cps = 2;
+	assert_int_equal(admitted("192.0.2.20"), 0);
+	assert_int_equal(admitted("192.0.2.20"), 0);
+	for (int i = 0; i < 50; i++)
+		assert_int_equal(admitted("192.0.2.20"), 503); // its own rate; the others lose nothing by it
+	assert_int_equal(refused(SIP_REFUSED_trunk_cps), 50);
+	assert_int_equal(admitted("198.51.100.20"), 0);
+	assert_int_equal(admitted("198.51.100.20"), 503);
+	assert_int_equal(refused(SIP_REFUSED_cps), 1);
+	assert_int_equal(fakes.log_lines, 2); // one for each trunk
+	w.now_ms += 60000;
+	wheel_advance(w.wheel, w.now_ms);
+	for (int i = 0; i < 4; i++)
+		admitted("192.0.2.20");
+	assert_int_equal(fakes.log_lines, 3); // and one in a minute
+	assert_int_equal(refused(SIP_REFUSED_trunk_cps), 52);
+	calls_shutdown(w.calls); // says so itself, in the call's record
+	assert_int_equal(admitted("198.51.100.20"), 0);
+	assert_string_equal(calls_bob()->said, "503");
+	assert_cause("failed", "api", "shutdown", 503);
+	assert_int_equal(refused(SIP_REFUSED_shutdown), 1);
 	assert_nothing_left();
 }
 
@@ -495,6 +616,11 @@ int main(void)
 		TEST(no_route_of_the_configuration),
 		TEST(ports_run_out_and_come_back),
 		TEST(max_calls_is_a_limit),
+		TEST(a_trunks_calls_are_bounded),
+		TEST(a_full_trunk_is_passed_by),
+		TEST(a_trunk_that_failed_is_free_again),
+		TEST(a_trunk_is_called_so_often_a_second),
+		TEST(calls_a_second_are_bounded),
 		TEST(bad_answers_end_both_sides),
 		TEST(bad_early_media_is_ringing),
 		TEST(neighbours_come_late_and_move),

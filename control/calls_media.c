@@ -9,155 +9,7 @@
 
 #define DSCP_EF 46
 #define RETRY_MS 10
-
-// --- behind NAT ---------------------------------------------------------------------------------------------------
-
-// An address that means nothing outside of its own network (RFC 1918, 6598, 3927, 4193).
-static bool is_private(const struct kg_addr *addr)
-{
-	const uint8_t *ip = addr->ip;
-
-	if (addr->family == 6)
-		return (ip[0] & 0xfe) == 0xfc || (ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80);
-	return ip[0] == 10 || (ip[0] == 172 && (ip[1] & 0xf0) == 16) || (ip[0] == 192 && ip[1] == 168) ||
-	       (ip[0] == 100 && (ip[1] & 0xc0) == 64) || (ip[0] == 169 && ip[1] == 254);
-}
-
-void party_locate(struct party *party, const struct sip_msg *msg)
-{
-	const struct config *config = party->anchor->calls->options.config;
-	int trunk = router_trunk(config, &party->peer);
-	struct sip_uri contact;
-	struct kg_addr public;
-
-	party->behind_nat = trunk >= 0 && config->trunks[trunk].behind_nat;
-	if (!party->behind_nat)
-		return;
-	party->public = party->peer;
-	if (msg && sip_msg_is_request(msg) && sip_msg_origin(msg, &public))
-		party->public = public;
-	// An answer that came through proxies: a public Contact is what the one next to the party made of it.
-	if (msg && !sip_msg_is_request(msg) && sip_msg_header(msg, "Record-Route", 0) &&
-		sip_uri_parse(sip_msg_contact_uri(msg) ? sip_msg_contact_uri(msg) : "", &contact) == 0 &&
-		kg_addr_parse(&public, contact.host, 0) == 0 && !is_private(&public))
-		party->public = public;
-}
-
-void party_media(const struct party *party, const struct sdp *sdp, struct offer_media *out)
-{
-	sdp_media(sdp, out);
-	if (!party->behind_nat || kg_addr_none(&out->remote) || kg_addr_same_ip(&out->remote, &party->public) ||
-		!is_private(&out->remote))
-		return;
-	out->remote = party->public;
-	out->remote.port = 0;
-	out->remote_rtcp = out->remote;
-}
-
-// Each fork's answer, and each new address, opens the window anew.
-static uint32_t latch_window(struct party *party)
-{
-	struct offer_media said;
-	unsigned fork = 0;
-
-	if (!party->behind_nat || !party->sdp)
-		return 0;
-	sdp_media(party->sdp, &said);
-	while (fork < SIP_FORKS - 1 && party->sdps[fork] != party->sdp)
-		fork++;
-	if (party->leg.config.latch && fork == party->latch_fork && kg_addr_same(&said.remote, &party->latch_sdp))
-		return party->leg.config.latch;
-	party->latch_fork = fork;
-	party->latch_sdp = said.remote;
-	return party->leg.config.latch + 1;
-}
-
-// --- where a leg lives --------------------------------------------------------------------------------------------
-
-static int nic_by_name(const struct config *config, const char *name)
-{
-	for (size_t i = 0; i < config->nic_count; i++)
-		if (strcmp(config->nics[i].name, name) == 0)
-			return (int)i;
-	return -1;
-}
-
-static int nic_by_interface(const struct config *config, const char *interface)
-{
-	for (size_t i = 0; i < config->nic_count; i++)
-		if (strcmp(config->nics[i].interface, interface) == 0)
-			return (int)i;
-	return -1;
-}
-
-// The nic's address that media uses: the kernel's choice where it is one of the nic's, else the first one.
-static int nic_address(struct calls *calls, const struct config_nic *nic, const struct kg_addr *preferred,
-	uint8_t family, struct kg_addr *out)
-{
-	struct kg_addr addrs[KG_MEDIA_NIC_ADDRS];
-	int count, first = -1;
-
-	if (nic->address_count) {
-		count = (int)(nic->address_count < KG_MEDIA_NIC_ADDRS ? nic->address_count : KG_MEDIA_NIC_ADDRS);
-		for (int i = 0; i < count; i++)
-			addrs[i] = nic->addresses[i].addr;
-	} else {
-		count = netlink_addresses(calls->options.netlink, nic->interface, addrs, KG_MEDIA_NIC_ADDRS);
-	}
-	for (int i = 0; i < count; i++) {
-		if (addrs[i].family != family)
-			continue;
-		if (first < 0)
-			first = i;
-		if (kg_addr_same_ip(&addrs[i], preferred))
-			first = i;
-	}
-	if (first < 0)
-		return -EADDRNOTAVAIL;
-	*out = addrs[first];
-	return 0;
-}
-
-struct place {
-	int nic, ifindex;
-	struct kg_addr local;
-};
-
-static int place_find(struct calls *calls, const char *nic, const struct kg_addr *target, struct place *out, char *why)
-{
-	const struct config *config = calls->options.config;
-	struct netlink_route route;
-	char ip[KG_ADDR_STRLEN];
-	int error = netlink_route(calls->options.netlink, target, NULL, &route);
-
-	kg_addr_ip(target, ip, sizeof(ip));
-	out->nic = *nic ? nic_by_name(config, nic) : error ? -1 : nic_by_interface(config, route.interface);
-	if (error && !*nic) {
-		snprintf(why, CALL_MESSAGE, "the kernel has no route to %s: %s", ip, strerror(-error));
-		return -EHOSTUNREACH;
-	}
-	if (out->nic < 0) {
-		snprintf(why, CALL_MESSAGE,
-			*nic ? "the trunk's nic %s is none of the nics"
-			     : "%s is reached through %s, which is no nic of the configuration",
-			*nic ? nic : ip, route.interface);
-		return -EHOSTUNREACH;
-	}
-	if (nic_address(calls, &config->nics[out->nic], &route.source, target->family, &out->local) != 0) {
-		snprintf(why, CALL_MESSAGE, "nic %s has no address of the family of %s", config->nics[out->nic].name,
-			ip);
-		return -EHOSTUNREACH;
-	}
-	// with the address in hand the kernel's rules may send it another way: through the leg's own nic it must be
-	error = netlink_route(calls->options.netlink, target, &out->local, &route);
-	if (error || strcmp(route.interface, config->nics[out->nic].interface) != 0) {
-		snprintf(why, CALL_MESSAGE, "%s is not reached from nic %s (%s)", ip, config->nics[out->nic].name,
-			error ? strerror(-error) : route.interface);
-		return -EHOSTUNREACH;
-	}
-	out->ifindex = route.ifindex;
-	return 0;
-}
+#define PORT_TRIES 16
 
 // --- making and giving back ---------------------------------------------------------------------------------------
 
@@ -166,31 +18,46 @@ static struct party **leg_bucket(struct calls *calls, kg_leg_id id)
 	return &calls->by_leg[(id * 2654435761u >> 16) & (CALLS_LEG_BUCKETS - 1)];
 }
 
+// Take a port pair of that address and make the leg there. A port that another program holds is passed over.
+static int leg_make(struct calls *calls, struct leg *leg, const struct kg_addr *local)
+{
+	struct kg_leg_config *config = &leg->config;
+	int error = -EADDRINUSE;
+
+	for (unsigned i = 0; i < PORT_TRIES && error == -EADDRINUSE; i++) {
+		error = ports_get(calls->options.ports, local, calls_now_ms(calls), &config->local);
+		if (error)
+			return error;
+		error = kg_media_leg_create(calls->options.media, config, &leg->id);
+		if (error)
+			ports_put(calls->options.ports, &config->local, calls_now_ms(calls));
+	}
+	return error;
+}
+
 enum call_sdp leg_open(struct party *party, const char *nic, const struct kg_addr *target, char why[CALL_MESSAGE])
 {
 	struct calls *calls = party->anchor->calls;
 	struct leg *leg = &party->leg;
-	struct kg_leg_config *config = &leg->config;
 	struct party **bucket;
 	struct place place;
-	int error;
+	int error = -EADDRNOTAVAIL;
 
 	if (place_find(calls, nic, target, &place, why) != 0)
 		return CALL_SDP_UNREACHABLE;
 	memset(leg, 0, sizeof(*leg));
-	config->nic = (uint8_t)place.nic;
+	leg->config.nic = (uint8_t)place.nic;
 	leg->ifindex = place.ifindex;
-	error = ports_get(calls->options.ports, &place.local, calls_now_ms(calls), &config->local);
-	if (error) {
+	leg->config.may_receive = leg->config.may_send = true;
+	leg->config.dscp = DSCP_EF;
+	for (unsigned i = 0; i < place.count && error == -EADDRNOTAVAIL; i++) // the next one where ports are out
+		error = leg_make(calls, leg, &place.locals[i]);
+	if (error == -EADDRNOTAVAIL) {
 		snprintf(why, CALL_MESSAGE, "no media port is free: widen media.ports or give the nic another address");
 		return CALL_SDP_NO_ROOM;
 	}
-	config->may_receive = config->may_send = true;
-	config->dscp = DSCP_EF;
-	error = kg_media_leg_create(calls->options.media, config, &leg->id);
 	if (error) {
 		snprintf(why, CALL_MESSAGE, "the media plane made no leg: %s", strerror(-error));
-		ports_put(calls->options.ports, &config->local, calls_now_ms(calls));
 		return error == -ENOSPC || error == -EAGAIN ? CALL_SDP_NO_ROOM : CALL_SDP_NO_MEDIA;
 	}
 	leg->live = leg->was = true;
@@ -301,6 +168,24 @@ static void formats_add(struct kg_leg_config *config, const struct sdp *sdp)
 		config->formats[config->format_count++] = (struct kg_media_format){
 			.payload_type = media.formats[i].payload_type, .clock_hz = media.formats[i].clock_hz};
 	}
+}
+
+// Each fork's answer, and each new address, opens the window anew.
+static uint32_t latch_window(struct party *party)
+{
+	struct offer_media said;
+	unsigned fork = 0;
+
+	if (!party->behind_nat || !party->sdp)
+		return 0;
+	sdp_media(party->sdp, &said);
+	while (fork < SIP_FORKS - 1 && party->sdps[fork] != party->sdp)
+		fork++;
+	if (party->leg.config.latch && fork == party->latch_fork && kg_addr_same(&said.remote, &party->latch_sdp))
+		return party->leg.config.latch;
+	party->latch_fork = fork;
+	party->latch_sdp = said.remote;
+	return party->leg.config.latch + 1;
 }
 
 // Send the leg's configuration to its owner. Where the command ring is full it waits, and the latest one counts.

@@ -23,6 +23,7 @@
 #define CALLS_HEADERS 32       // that pass from one side to the other
 
 struct anchor;
+struct trunk_use; // calls_limits.c
 
 struct leg {
 	bool live; // made, and KG_EVENT_RETIRED has not come
@@ -56,6 +57,7 @@ struct party {
 	struct kg_addr public;       // behind NAT: as who it is seen from outside
 	struct kg_addr latch_sdp;    // the address in the SDP for which the latching window was opened last
 	unsigned latch_fork;
+	struct trunk_use *use; // of its trunk, while the call counts there
 	struct leg leg;
 };
 
@@ -107,6 +109,8 @@ struct calls {
 	uint64_t live; // anchors that are not finished
 	bool stopping;
 	struct calls_counts counts; // the totals
+	struct trunk_use *uses;
+	struct sip_bucket cps;
 	struct ended {
 		char id[CALLS_ID];
 		json_t *json;
@@ -135,14 +139,34 @@ void action_execute(struct anchor *anchor, const struct call_action *action, str
 // calls_sip.c
 void party_remember(struct party *party);
 
-// calls_media.c
-// Find nic and local address for a party whose media (or signalling) is at `target`, take a port pair and make its leg.
-// Returns: CALL_SDP_GOOD, or _UNREACHABLE, _NO_ROOM, _NO_MEDIA with a sentence in why.
-// What an SDP says, as it is believed of this party: behind NAT a private address stands for the public one, its port to
-// be learned from the media.
+// calls_limits.c
+void party_use(struct party *party, const char *trunk); // it counts as one of the trunk's calls
+void party_unuse(struct party *party);
+// Is it within its trunk's max_calls; and cps? Returns: false with a sentence in why, counted.
+bool party_fits(const struct party *party, char why[CALL_MESSAGE]);
+bool party_paced(const struct party *party, char why[CALL_MESSAGE]);
+// sip_session_ops.admit: rates, before there is a session.
+int calls_admit(void *calls, const struct kg_addr *source, unsigned *retry_after_s);
+void uses_free(struct calls *calls);
+
+// calls_place.c
+struct place {
+	int nic, ifindex;
+	struct kg_addr locals[KG_MEDIA_NIC_ADDRS]; // that reach the target, in the order in which to try them
+	unsigned count;
+};
+// Where a leg for a target lives: on nic ("": by the kernel's route). Returns: 0, or -EHOSTUNREACH with a
+// sentence in why.
+int place_find(struct calls *calls, const char *nic, const struct kg_addr *target, struct place *out, char *why);
+// What an SDP says, as it is believed of this party: behind NAT a private address stands for the public one, its port
+// to be learned from the media.
 void party_media(const struct party *party, const struct sdp *sdp, struct offer_media *out);
 // Note where the party sits, from a message of its (NULL: none came yet): what its latching is bound to.
 void party_locate(struct party *party, const struct sip_msg *msg);
+
+// calls_media.c
+// Find nic and local address for a party whose media (or signalling) is at `target`, take a port pair and make its leg.
+// Returns: CALL_SDP_GOOD, or _UNREACHABLE, _NO_ROOM, _NO_MEDIA with a sentence in why.
 enum call_sdp leg_open(struct party *party, const char *nic, const struct kg_addr *target, char why[CALL_MESSAGE]);
 // Can the leg reach this media address? Returns: CALL_SDP_GOOD or _UNREACHABLE.
 enum call_sdp leg_reaches(const struct party *party, const struct sdp *sdp, char why[CALL_MESSAGE]);

@@ -289,6 +289,7 @@ static void invite_admit(struct calls *calls, struct anchor *anchor, int trunk, 
 	int hops;
 
 	if (calls->stopping) {
+		calls->counts.refused[SIP_REFUSED_shutdown]++;
 		event->status = 503;
 		event->cause = CALL_CAUSE_shutdown;
 		return;
@@ -297,6 +298,12 @@ static void invite_admit(struct calls *calls, struct anchor *anchor, int trunk, 
 		event->status = 503;
 		event->cause = CALL_CAUSE_overload;
 		snprintf(why, CALL_MESSAGE, "media.max_calls (%u) is reached", calls->options.config->max_calls);
+		calls->counts.refused[SIP_REFUSED_calls]++;
+		return;
+	}
+	if (!party_fits(caller, why)) {
+		event->status = 503;
+		event->cause = CALL_CAUSE_overload;
 		return;
 	}
 	event->sdp = sdp_read(msg, &sdp, why);
@@ -344,8 +351,10 @@ static void on_invite(void *arg, struct sip_session *session, const struct sip_m
 	}
 	anchor = anchor_create(calls, &calls->options.config->trunks[trunk], msg);
 	if (!anchor) {
-		static const char *const retry[] = {"Retry-After", "10", NULL};
+		char seconds[16];
+		const char *retry[] = {"Retry-After", seconds, NULL};
 
+		snprintf(seconds, sizeof(seconds), "%u", sip_limits_retry_after(source));
 		sip_session_set_user(session, NULL);
 		sip_session_reject(session, 503, NULL, retry);
 		return;
@@ -355,6 +364,7 @@ static void on_invite(void *arg, struct sip_session *session, const struct sip_m
 	anchor->caller->session = session;
 	anchor->caller->peer = *source;
 	party_locate(anchor->caller, msg);
+	party_use(anchor->caller, anchor->trunk);
 	sip_session_set_user(session, anchor->caller);
 	party_remember(anchor->caller);
 	anchor_log(KG_LOG_INFO, anchor->caller, "INVITE", "call starts: %s calls %s (trunk %s)", anchor->caller->from,
@@ -518,11 +528,11 @@ static void on_freed(void *user, struct sip_session *session)
 	anchor_feed(party->anchor, &event, NULL);
 }
 
-static bool on_known_source(void *arg, const struct kg_addr *source)
+static enum sip_source on_known_source(void *arg, const struct kg_addr *source)
 {
 	struct calls *calls = arg;
 
-	return router_trunk(calls->options.config, source) >= 0;
+	return router_trunk(calls->options.config, source) < 0 ? SIP_SOURCE_STRANGER : SIP_SOURCE_PROXY;
 }
 
 const struct sip_session_ops calls_session_ops = {
@@ -537,4 +547,5 @@ const struct sip_session_ops calls_session_ops = {
 	.bye_done = on_bye_done,
 	.freed = on_freed,
 	.known_source = on_known_source,
+	.admit = calls_admit,
 };

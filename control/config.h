@@ -9,6 +9,7 @@
 
 #include "kg_addr.h"
 #include "kg_log.h"
+#include "sip_limits.h"
 
 #define CONFIG_NAME 64
 
@@ -40,6 +41,7 @@ struct config_trunk {
 	char nic[CONFIG_NAME];   // "": by the kernel's route
 	bool behind_nat;         // its parties: media is latched, requests in a dialog go to where theirs come from
 	uint32_t ring_timeout_s; // no answer after this: CANCEL, 408 to the caller (default 180)
+	uint32_t max_calls, cps; // both directions together, at once and a second; 0: no limit (default)
 };
 
 enum config_target_kind { CONFIG_TO_TRUNK, CONFIG_TO_NEXT_HOP };
@@ -71,6 +73,8 @@ struct config {
 	uint32_t max_calls;            // media.max_calls, default 4096
 	struct config_listen *listens; // empty: udp 5060 on every nic's address
 	size_t listen_count;
+	struct sip_limits_config limits; // sip.strangers: reject (default) | silent; sip.limits
+	uint32_t cps;                    // sip.limits.cps: calls a second of all trunks together; 0: no limit (default)
 	struct config_trunk *trunks;
 	size_t trunk_count;
 	struct config_route *routes;

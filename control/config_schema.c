@@ -104,6 +104,7 @@ void config_defaults(struct config *config)
 // --- the table ------------------------------------------------------------------------------------------------------
 
 static const char *const bool_words[] = {"false", "true", NULL};
+static const char *const stranger_words[] = {"reject", "silent", NULL};
 static const char *const idle_words[] = {"adaptive", "spin", NULL};
 static const char *const level_words[] = {"error", "warn", "info", "debug", NULL};
 static const char *const format_words[] = {"text", "json", NULL};
@@ -129,8 +130,8 @@ static const struct schema trunk_keys[] = {
 	{"ring_timeout_s", SCHEMA_NUMBER, false, offsetof(struct config_trunk, ring_timeout_s), .min = 1, .max = 3600,
 		.number = 180},
 	{"transport", SCHEMA_OWN, .set = set_transport},
-	{"max_calls", SCHEMA_LATER, .help = "leave it out; media.max_calls bounds all calls together"},
-	{"cps", SCHEMA_LATER, .help = "leave it out"},
+	{"max_calls", SCHEMA_NUMBER, false, offsetof(struct config_trunk, max_calls), .min = 0, .max = 250000},
+	{"cps", SCHEMA_NUMBER, false, offsetof(struct config_trunk, cps), .min = 0, .max = 100000},
 	{"codecs", SCHEMA_LATER, .help = "leave it out; the ends keep the codecs that they agree on"},
 	{"srtp", SCHEMA_LATER, .help = "leave it out; media is plain RTP"},
 	{"dtmf", SCHEMA_LATER, .help = "leave it out; digits pass as RFC 4733 events"},
@@ -184,8 +185,22 @@ static const struct schema media_keys[] = {
 	{NULL},
 };
 
+#define LIMIT(name) false, offsetof(struct config, limits.name)
+
+static const struct schema limit_keys[] = {
+	{"message_bytes", SCHEMA_NUMBER, LIMIT(message_bytes), .min = 1500, .max = 65535, .number = 65535},
+	{"headers", SCHEMA_NUMBER, LIMIT(headers), .min = 32, .max = 128, .number = 128},
+	{"source_per_s", SCHEMA_NUMBER, LIMIT(source_per_s), .min = 1, .max = 100000, .number = 100},
+	{"strangers_per_s", SCHEMA_NUMBER, LIMIT(strangers_per_s), .min = 1, .max = 1000000, .number = 500},
+	{"cps", SCHEMA_NUMBER, false, offsetof(struct config, cps), .min = 0, .max = 100000},
+	{NULL},
+};
+
 static const struct schema sip_keys[] = {
 	{"listen", SCHEMA_OWN, .set = set_listen},
+	{"strangers", SCHEMA_CHOICE, LIMIT(silent), .words = stranger_words, .help = "write reject or silent"},
+	{"limits", SCHEMA_MAP, .keys = limit_keys,
+		.help = "write {source_per_s: REQUESTS, strangers_per_s: REQUESTS, cps: CALLS}"},
 	{NULL},
 };
 

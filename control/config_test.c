@@ -132,13 +132,13 @@ static void wrong_files_get_helpful_errors(void **state)
 			"k.yaml:3: trunks[0].target: \"sip:2001:db8::1:5060\" is no SIP address: write "
 			"sip:IP:PORT, for example sip:192.0.2.20:5060\n"
 			"k.yaml:3: trunks[0].behind_nat: \"maybe\" is not known here: write true or false\n"},
-		{NICS ROUTES
-			"trunks: [{name: carrier, target: \"sip:192.0.2.20\", nic: wan, max_calls: 3, codecs: [PCMU], "
-			"transport: tcp}]\n",
+		{NICS ROUTES "trunks: [{name: carrier, target: \"sip:192.0.2.20\", nic: wan, max_calls: 250001, cps: "
+			     "-1, codecs: [PCMU], "
+			     "transport: tcp}]\n",
 			"k.yaml:3: trunks[0].nic: there is no nic \"wan\": write one of lan\n"
 			"k.yaml:3: trunks[0].transport: \"tcp\" is not in this version: write udp\n"
-			"k.yaml:3: trunks[0].max_calls: is not in this version: leave it out; media.max_calls bounds "
-			"all calls together\n"
+			"k.yaml:3: trunks[0].max_calls: \"250001\" does not fit: write a number from 0 to 250000\n"
+			"k.yaml:3: trunks[0].cps: \"-1\" does not fit: write a number from 0 to 100000\n"
 			"k.yaml:3: trunks[0].codecs: is not in this version: leave it out; the ends keep the codecs "
 			"that they agree on\n"},
 		{NICS TRUNKS "routes: [{match: {to: \"((a{255}){255}){255}\"}, to: [next_hop]}]\n",
@@ -160,6 +160,18 @@ static void wrong_files_get_helpful_errors(void **state)
 			"k.yaml:4: sip.listen[1]: \"udp:0.0.0.0\" is no listener of this version: write udp:IP:PORT, "
 			"for example udp:192.0.2.10:5060\n"
 			"k.yaml:4: sip.listen[3]: \"udp:192.0.2.1:5060\" is sip.listen[0] once more: take one out\n"},
+		{GOOD "sip: {strangers: ignore, limits: {message_bytes: 1499, headers: 129, source_per_s: 0, "
+		      "strangers_per_s: 0, cps: many, calls: 1}}\n",
+			"k.yaml:4: sip.strangers: \"ignore\" is not known here: write reject or silent\n"
+			"k.yaml:4: sip.limits.calls: is no key: write one of message_bytes, headers, source_per_s, "
+			"strangers_per_s, cps\n"
+			"k.yaml:4: sip.limits.message_bytes: \"1499\" does not fit: write a number from 1500 to 65535\n"
+			"k.yaml:4: sip.limits.headers: \"129\" does not fit: write a number from 32 to 128\n"
+			"k.yaml:4: sip.limits.source_per_s: \"0\" does not fit: write a number from 1 to 100000\n"
+			"k.yaml:4: sip.limits.strangers_per_s: \"0\" does not fit: write a number from 1 to 1000000\n"
+			"k.yaml:4: sip.limits.cps: \"many\" does not fit: write a number from 0 to 100000\n"},
+		{GOOD "sip: {limits: 5}\n", "k.yaml:4: sip.limits: is one value: write {source_per_s: REQUESTS, "
+					    "strangers_per_s: REQUESTS, cps: CALLS}\n"},
 		{GOOD "lcores: {relay: [1, 2], dsp: [1]}\n",
 			"k.yaml:4: lcores.relay: is no list of one CPU: write [N], for example [1]\n"
 			"k.yaml:4: lcores.dsp: is not in this version: leave it out; nothing is transcoded\n"},
@@ -206,6 +218,14 @@ static void the_shortest_file_has_the_defaults(void **state)
 	assert_int_equal(config->hold_timeout_s, 1800);
 	assert_int_equal(config->max_calls, 4096);
 	assert_int_equal(config->listen_count, 0);
+	assert_false(config->limits.silent);
+	assert_int_equal(config->limits.message_bytes, 65535);
+	assert_int_equal(config->limits.headers, 128);
+	assert_int_equal(config->limits.source_per_s, 100);
+	assert_int_equal(config->limits.strangers_per_s, 500);
+	assert_int_equal(config->cps, 0);
+	assert_int_equal(config->trunks[0].max_calls, 0);
+	assert_int_equal(config->trunks[0].cps, 0);
 	assert_int_equal(config->trunks[0].target.port, 5060);
 	assert_int_equal(config->trunks[0].from_count, 1);
 	assert_int_equal(config->trunks[0].from[0].prefix, 32);
@@ -226,11 +246,13 @@ static void a_full_file_is_read_field_by_field(void **state)
 		"\"trunk:a\"], strip: 1, "
 		"prefix: \"00\", record: false}\n"
 		"nics: [{name: n, device: \"af_xdp:e\", addresses: [192.0.2.10/24, 192.0.2.11]}]\n"
-		"trunks:\n  - {name: a, target: \"sip:192.0.2.1:5070\", nic: n, ring_timeout_s: 7, transport: udp}\n"
+		"trunks:\n  - {name: a, target: \"sip:192.0.2.1:5070\", nic: n, ring_timeout_s: 7, max_calls: 30, cps: "
+		"4, transport: udp}\n"
 		"  - {name: b, target: \"sip:192.0.2.2\", from: [192.0.2.2/32, 198.51.100.0/24]}\n"
 		"lcores: {relay: [1], idle: spin}\nmedia: {ports: 20000-20999, timeout_s: 5, hold_timeout_s: 6, "
 		"max_calls: 7}\n"
-		"sip: {listen: [\"udp:192.0.2.10:5060\", \"udp:192.0.2.11:5061\"]}\nendpoints: []\n"
+		"sip: {listen: [\"udp:192.0.2.10:5060\", \"udp:192.0.2.11:5061\"], strangers: silent, limits: "
+		"{message_bytes: 4000, headers: 64, source_per_s: 11, strangers_per_s: 12, cps: 13}}\nendpoints: []\n"
 		"recording: {calls: none, directory: /x, format: wav}\ncdr: {file: /a/b}\n"
 		"api: {listen: off, socket: /c}\nlog: {level: debug, format: text}\n";
 	struct config *config = parse(text, 0);
@@ -244,6 +266,15 @@ static void a_full_file_is_read_field_by_field(void **state)
 	assert_int_equal(config->listens[1].addr.port, 5061);
 	assert_string_equal(config->trunks[0].nic, "n");
 	assert_int_equal(config->trunks[0].ring_timeout_s, 7);
+	assert_int_equal(config->trunks[0].max_calls, 30);
+	assert_int_equal(config->trunks[0].cps, 4);
+	assert_int_equal(config->trunks[1].max_calls, 0);
+	assert_true(config->limits.silent);
+	assert_int_equal(config->limits.message_bytes, 4000);
+	assert_int_equal(config->limits.headers, 64);
+	assert_int_equal(config->limits.source_per_s, 11);
+	assert_int_equal(config->limits.strangers_per_s, 12);
+	assert_int_equal(config->cps, 13);
 	assert_int_equal(config->trunks[1].from_count, 2);
 	assert_int_equal(config->routes[0].match_trunk, 1);
 	assert_true(config->routes[0].has_to && config->routes[0].has_from && config->routes[0].source);
@@ -387,6 +418,7 @@ static void a_reload_says_what_it_cannot_change(void **state)
 		{GOOD "api: {listen: off}\n", "api"},
 		{GOOD "api: {socket: /x}\n", "api"},
 		{GOOD "media: {timeout_s: 7, hold_timeout_s: 8}\nlog: {level: debug}\n", NULL},
+		{GOOD "sip: {strangers: silent, limits: {source_per_s: 5, cps: 9}}\n", NULL},
 		{NICS "trunks: [{name: other, target: \"sip:192.0.2.21\", nic: lan}]\nroutes: []\n", NULL},
 	};
 	struct config *now = parse(GOOD, 0), *next;

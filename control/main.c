@@ -243,6 +243,7 @@ static int start_sip(void)
 		.advertised = advertised,
 		.behind_nat = behind_nat,
 		.user_agent = "kedge/" KEDGE_VERSION,
+		.limits = engine.config->limits,
 	};
 	const unsigned room = sizeof(options.listen) / sizeof(*options.listen);
 	int error;
@@ -405,6 +406,7 @@ static int reload(void *arg, char **report)
 	engine.config = next;
 	log_init(next->log_level, next->log_json);
 	calls_reload(engine.calls, next);
+	sip_stack_set_limits(engine.stack, &next->limits);
 	api_set_config(engine.api, next);
 	cdr_reopen(engine.cdr);
 	config_destroy(now);

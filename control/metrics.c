@@ -32,7 +32,9 @@ static void labelled(struct evbuffer *out, const char *name, const char *label, 
 static void write_calls(struct api *api, struct evbuffer *out)
 {
 	struct calls_counts counts;
+	struct sip_counts sip;
 
+	sip_stack_counts(api->options.stack, &sip);
 	calls_counts(api->options.calls, &counts);
 	gauge(out, "kedge_calls", counts.calls, "calls that live");
 	head(out, "kedge_calls_by_state", "gauge", "calls that live, by state");
@@ -46,7 +48,12 @@ static void write_calls(struct api *api, struct evbuffer *out)
 		labelled(out, "kedge_calls_ended_total", "cause", calls_cause_name(i), counts.ended_by_cause[i]);
 	counter(out, "kedge_illegal_transitions_total", counts.illegal_transitions,
 		"state changes refused: a bug where not 0");
-	counter(out, "kedge_strangers_total", counts.strangers, "INVITEs from an address that is no trunk's");
+	counter(out, "kedge_strangers_total", counts.strangers + sip.stranger_invites,
+		"INVITEs from an address that is no trunk's");
+	head(out, "kedge_sip_refused_total", "counter", "SIP messages and calls that were not served, by reason");
+	for (unsigned i = 0; sip_refusal_name(i); i++)
+		labelled(out, "kedge_sip_refused_total", "reason", sip_refusal_name(i),
+			counts.refused[i] + sip.refused[i]);
 }
 
 static void write_sip_drop(const char *reason, uint64_t count, void *arg)

@@ -11,20 +11,6 @@ static const char *const allow[] = {"Allow", SIP_ALLOW, NULL};
 static const char *const options_answer[] = {"Allow", SIP_ALLOW, "Accept", "application/sdp", NULL};
 static const char *const accept_sdp[] = {"Accept", "application/sdp", NULL};
 
-// A stranger is refused without a transaction, so that a flood of them costs no memory.
-static void refuse_stranger(struct sip_stack *stack, struct sip_msg *msg, const struct kg_addr *local)
-{
-	char addr[KG_ADDR_STRLEN];
-	struct sip_msg *response = sip_msg_response(msg, 403, NULL, "stranger");
-
-	stack->counts.refused_sources++;
-	stack_log(stack, KG_LOG_WARN, msg, "refused: %s is nobody's address",
-		kg_addr_text(sip_msg_source(msg), addr, sizeof(addr)));
-	if (response)
-		sip_txs_reply(stack->txs, msg, response, local);
-	sip_msg_unref(response);
-}
-
 // Require names extensions: none of them is ours. An ACK or CANCEL cannot be refused so (RFC 3261 8.2.2.3), and a BYE
 // had better end the call.
 static bool refuse_extension(struct sip_stack *stack, struct sip_msg *msg, const struct kg_addr *local)
@@ -38,7 +24,7 @@ static bool refuse_extension(struct sip_stack *stack, struct sip_msg *msg, const
 	return true;
 }
 
-// RFC 3261 8.2.2.2: the same request by another way. Not asked of trunks: their parallel forks and serial hunts are
+// RFC 3261 8.2.2.2: the same request by another way. Not asked of proxies: their parallel forks and serial hunts are
 // meant.
 static bool is_merged(struct sip_stack *stack, const struct sip_msg *msg)
 {
@@ -58,7 +44,22 @@ static bool is_merged(struct sip_stack *stack, const struct sip_msg *msg)
 	return merged;
 }
 
-static void invite_outside(struct sip_stack *stack, struct sip_msg *msg, const struct kg_addr *local, bool known)
+// The call layer has no room for one more, now.
+static bool refuse_overload(struct sip_stack *stack, struct sip_msg *msg, const struct kg_addr *local)
+{
+	unsigned retry_after_s = 0;
+	int status = stack->options.ops->admit(stack->options.arg, sip_msg_source(msg), &retry_after_s);
+	char seconds[16];
+	const char *headers[] = {"Retry-After", seconds, NULL};
+
+	snprintf(seconds, sizeof(seconds), "%u", retry_after_s);
+	if (status)
+		stack_answer(stack, msg, local, status, retry_after_s ? headers : NULL);
+	return status != 0;
+}
+
+static void invite_outside(
+	struct sip_stack *stack, struct sip_msg *msg, const struct kg_addr *local, enum sip_source source)
 {
 	const char *hops = sip_msg_header(msg, "Max-Forwards", 0);
 	const char *type = sip_msg_content_type(msg);
@@ -69,22 +70,21 @@ static void invite_outside(struct sip_stack *stack, struct sip_msg *msg, const s
 		return;
 	else if (sip_msg_body(msg, NULL) && (!type || strcmp(type, "application/sdp") != 0))
 		stack_answer(stack, msg, local, 415, accept_sdp);
-	else if (!known && is_merged(stack, msg))
+	else if (source != SIP_SOURCE_PROXY && is_merged(stack, msg))
 		stack_answer(stack, msg, local, 482, NULL);
-	else
+	else if (!refuse_overload(stack, msg, local))
 		uas_invite(stack, msg, local);
 }
 
 static void request_outside(struct sip_stack *stack, struct sip_msg *msg, const struct kg_addr *local)
 {
-	bool known = stack->options.ops->known_source(stack->options.arg, sip_msg_source(msg));
+	enum sip_source source = stack->options.ops->known_source(stack->options.arg, sip_msg_source(msg));
 	bool has_tag = sip_msg_to_tag(msg) != NULL;
 	enum sip_method method = sip_msg_method(msg);
 	struct sip_uri uri;
 
-	// An INVITE of a stranger is the call layer's to refuse: it may be an endpoint that will authenticate.
-	if (!known && (method != SIP_INVITE || has_tag))
-		refuse_stranger(stack, msg, local);
+	if (source == SIP_SOURCE_STRANGER)
+		guard_refuse(stack, msg, local);
 	else if (method == SIP_UNKNOWN)
 		stack_answer(stack, msg, local, 501, allow);
 	else if (has_tag || method == SIP_BYE)
@@ -94,7 +94,7 @@ static void request_outside(struct sip_stack *stack, struct sip_msg *msg, const 
 	else if (sip_uri_parse(sip_msg_request_uri(msg), &uri) == -EPROTONOSUPPORT)
 		stack_answer(stack, msg, local, 416, NULL);
 	else if (method == SIP_INVITE)
-		invite_outside(stack, msg, local, known);
+		invite_outside(stack, msg, local, source);
 	else if (!refuse_extension(stack, msg, local))
 		stack_answer(stack, msg, local, 200, options_answer);
 }
@@ -135,10 +135,10 @@ void core_request(void *arg, struct sip_msg *msg, const struct kg_addr *local)
 	if (sip_msg_method(msg) == SIP_CANCEL) {
 		if (uas_cancel(stack, msg, local))
 			return;
-		if (stack->options.ops->known_source(stack->options.arg, sip_msg_source(msg)))
+		if (guard_knows(stack, sip_msg_source(msg)))
 			stack_answer(stack, msg, local, 481, NULL);
 		else
-			refuse_stranger(stack, msg, local);
+			guard_refuse(stack, msg, local);
 		return;
 	}
 	dialog = sip_dialog_find(&stack->dialogs, msg);
@@ -155,6 +155,7 @@ void core_ack(void *arg, const struct sip_msg *msg)
 	struct fork *fork = dialog ? dialog->owner : NULL;
 
 	if (!fork || !fork->session->uas) {
+		guard_stray(stack, msg);
 		stack_drop(stack, "stray_ack");
 		stack_log(stack, KG_LOG_DEBUG, msg, "this ACK belongs to nothing");
 		return;

@@ -17,6 +17,8 @@ static struct fake {
 	struct sip_stack *stack;
 	struct kg_addr local, peer;
 	bool stranger;  // the peer is no known source
+	bool phone;     // it is a phone, not a proxy
+	int refusal;    // what an INVITE is refused with before its session; 0: it is not
 	int send_error; // what the wire says
 	struct {
 		uint64_t ms;
@@ -100,13 +102,19 @@ static inline void fake_freed(void *user, struct sip_session *session)
 		fake.session = NULL;
 }
 
-static inline bool fake_known_source(void *arg, const struct kg_addr *source)
+static inline enum sip_source fake_known_source(void *arg, const struct kg_addr *source)
 {
-	return !fake.stranger;
+	return fake.stranger ? SIP_SOURCE_STRANGER : fake.phone ? SIP_SOURCE_PARTY : SIP_SOURCE_PROXY;
+}
+
+static inline int fake_admit(void *arg, const struct kg_addr *source, unsigned *retry_after_s)
+{
+	*retry_after_s = 7;
+	return fake.refusal;
 }
 
 static const struct sip_session_ops fake_ops = {fake_invite, fake_provisional, fake_answered, fake_failed, fake_acked,
-	fake_cancelled, fake_ended, fake_timed_out, fake_bye_done, fake_freed, fake_known_source};
+	fake_cancelled, fake_ended, fake_timed_out, fake_bye_done, fake_freed, fake_known_source, fake_admit};
 
 static inline int fake_send(struct sip_wire *wire, const struct kg_addr *local, const struct kg_addr *remote,
 	const char *data, size_t length)

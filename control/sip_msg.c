@@ -423,6 +423,11 @@ const struct kg_addr *sip_msg_source(const struct sip_msg *msg)
 	return &msg->source;
 }
 
+void sip_msg_reply_to_source(struct sip_msg *msg)
+{
+	msg->typed.rport = true;
+}
+
 struct kg_addr sip_msg_reply_to(const struct sip_msg *msg)
 {
 	struct kg_addr to = msg->source;

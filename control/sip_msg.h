@@ -106,6 +106,8 @@ char *sip_msg_build(struct sip_msg *msg, size_t *length);
 // Note where a request came from: received/rport go into its topmost Via (RFC 3261 18.2.1, RFC 3581).
 void sip_msg_set_source(struct sip_msg *msg, const struct kg_addr *source);
 const struct kg_addr *sip_msg_source(const struct sip_msg *msg);
+// Answer to where the request came from even where its Via has no rport: its sender is behind NAT.
+void sip_msg_reply_to_source(struct sip_msg *msg);
 // Where responses to it go: its source; the port is the source's with rport, else the sent-by's (RFC 3581,
 // 3261 18.2.2).
 struct kg_addr sip_msg_reply_to(const struct sip_msg *msg);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "kg_addr.h"
+#include "sip_limits.h"
 #include "sip_msg.h"
 #include "wheel.h"
 
@@ -23,13 +24,20 @@ enum sip_timeout {
 	SIP_TIMEOUT_C,   // a provisional came but no final one before sip_invite.ring_timeout_ms; CANCEL has been sent
 };
 
+enum sip_source {
+	SIP_SOURCE_STRANGER,
+	SIP_SOURCE_PARTY, // a phone: the same INVITE by two ways is one (482)
+	SIP_SOURCE_PROXY, // its parallel forks and serial hunts are meant
+};
+
 // What the stack tells the call layer. All: Thread: control. `user` is what sip_session_set_user gave (NULL until
 // then). Each may call any function of this header on any session, also on the one that it is told of, but
 // sip_stack_close: a session's memory goes from the wheel only, never while a callback runs. Messages live as long as
 // the callback. While sip_stack_close runs, whatever `freed` calls on other sessions is refused with -ESHUTDOWN.
 struct sip_session_ops {
-	// A new INVITE outside any dialog, from `source`. Max-Forwards, merged request (482), Require (420) are
-	// checked, 100 is sent. The callee of this function must answer by provisional/answer/reject, now or later.
+	// A new INVITE outside any dialog, from `source`, which is no stranger. Max-Forwards, merged request (482),
+	// Require (420) are checked, 100 is sent. The callee of this function must answer by provisional/answer/reject,
+	// now or later.
 	void (*invite)(void *arg, struct sip_session *session, const struct sip_msg *msg, const struct kg_addr *source);
 	// UAC: 101-199. fork numbers the early dialog (by its To-tag), 0 to SIP_FORKS-1; 100 is not reported.
 	void (*provisional)(void *user, struct sip_session *session, unsigned fork, const struct sip_msg *msg);
@@ -51,8 +59,11 @@ struct sip_session_ops {
 	void (*bye_done)(void *user, struct sip_session *session, int status);
 	// The session's memory is about to go: forget the pointer. Called once, last, for every session.
 	void (*freed)(void *user, struct sip_session *session);
-	// A request outside dialogs that is no INVITE comes from here: may it be answered? (false: 403, counted)
-	bool (*known_source)(void *arg, const struct kg_addr *source);
+	// Whose is this address? Asked before anything is sent: requests of strangers outside dialogs are refused.
+	enum sip_source (*known_source)(void *arg, const struct kg_addr *source);
+	// May this INVITE of no stranger begin a session? Asked before its 100, and before it costs memory.
+	// Returns: 0, or the status that refuses it; then seconds for Retry-After in *retry_after_s (0: none).
+	int (*admit)(void *arg, const struct kg_addr *source, unsigned *retry_after_s);
 };
 
 struct sip_stack_options {
@@ -73,11 +84,13 @@ struct sip_stack_options {
 	void (*trace)(void *arg, bool sent, const struct kg_addr *local, const struct kg_addr *remote,
 		const struct sip_msg *msg, const char *data, size_t length);
 	const char *user_agent; // "kedge/0.1"
+	struct sip_limits_config limits;
 };
 
 // Returns: 0, or -errno with a sentence in err (256 bytes).
 int sip_stack_open(const struct sip_stack_options *options, struct sip_stack **out, char *err);
 void sip_stack_close(struct sip_stack *stack); // frees every session (freed is called)
+void sip_stack_set_limits(struct sip_stack *stack, const struct sip_limits_config *limits);
 
 struct sip_counts {
 	uint64_t ict, ist, nict, nist; // live transactions by machine
@@ -86,7 +99,8 @@ struct sip_counts {
 	uint64_t requests_in[SIP_METHOD_COUNT], requests_out[SIP_METHOD_COUNT];
 	uint64_t responses_in[7], responses_out[7]; // by class, index 1-6
 	uint64_t retransmits_in, retransmits_out, timeouts, extra_2xx;
-	uint64_t refused_sources;
+	uint64_t refused_sources, stranger_invites;
+	uint64_t refused[SIP_REFUSAL_COUNT]; // by enum sip_refusal
 };
 void sip_stack_counts(const struct sip_stack *stack, struct sip_counts *out);
 // Malformed and unmatched input by name: calls fn for each {reason, count}.

@@ -351,7 +351,110 @@ static void strangers(void **state)
 	assert_int_equal(fake_count("SIP/2.0 403"), 3);
 	assert_int_equal(counts_now().nist, 0);
 	assert_int_equal(counts_now().refused_sources, 3);
-	fake_request("INVITE", "i", 1, "", "", ""); // the call layer's to judge
+	fake_request("INVITE", "i", 1, "", "", "");
+	assert_int_equal(fake_count("SIP/2.0 403"), 4);
+	assert_int_equal(fake.sent_count, 4); // no 100 before it
+	assert_int_equal(counts_now().ist, 0);
+	assert_int_equal(counts_now().stranger_invites, 1);
+	assert_int_equal(counts_now().refused[SIP_REFUSED_stranger], 4);
+	fake_request("ACK", "i", 1, "stranger", "", "");
+	TOLD("");
+	nothing_stays();
+}
+
+static void silent_to_strangers(void **state)
+{
+	static const struct sip_limits_config silent = {.silent = true};
+	static const char *const methods[] = {"INVITE", "OPTIONS", "BYE", "CANCEL", "ACK", "REGISTER", "FOO"};
+
+	sip_stack_set_limits(fake.stack, &silent);
+	fake.stranger = true;
+	for (size_t i = 0; i < sizeof(methods) / sizeof(*methods); i++) {
+		fake_request(methods[i], methods[i], 1, "", "", "");
+		fake_request(methods[i], methods[i], 1, "tag", "Require: x\r\n", "");
+	}
+	fake_receive("INVITE", 6);
+	assert_int_equal(fake.sent_count, 0);
+	TOLD("");
+	nothing_stays();
+	assert_int_equal(fake.sent_count, 0);
+	assert_int_equal(counts_now().refused[SIP_REFUSED_stranger], 13); // an ACK is only dropped
+}
+
+static void a_flood_of_strangers_is_not_read(void **state)
+{
+	static const struct sip_limits_config few = {.source_per_s = 5, .strangers_per_s = 50};
+
+	sip_stack_set_limits(fake.stack, &few);
+	fake_request("INVITE", "i", 1, "", "", "");
+	sip_session_answer(fake.session, 0, "v=0\r\n", NULL);
+	fake.stranger = true;
+	for (int i = 0; i < 100; i++)
+		fake_request("OPTIONS", "o", 1, "", "", "");
+	assert_int_equal(fake_count("SIP/2.0 403"), 5);
+	assert_int_equal(counts_now().requests_in[SIP_OPTIONS], 5);
+	assert_int_equal(counts_now().refused[SIP_REFUSED_source_rate], 95);
+	fake_wait(1000);
+	for (int i = 0; i < 100; i++) // what belongs to a dialog is no stranger's, and takes nothing
+		fake_request("ACK", "a", 1, our_tag("SIP/2.0 200"), "", "");
+	TOLD("invite acked");
+	assert_int_equal(counts_now().refused[SIP_REFUSED_source_rate], 95);
+	fake_request("BYE", "b", 2, our_tag("SIP/2.0 200"), "", "");
+	TOLD("invite acked ended");
+	nothing_stays();
+}
+
+static void messages_too_large(void **state)
+{
+	static const struct sip_limits_config small = {.message_bytes = 1500, .headers = 10};
+	char filler[2000];
+
+	sip_stack_set_limits(fake.stack, &small);
+	snprintf(filler, sizeof(filler), "Subject: %01400d\r\n", 0);
+	fake_request("INVITE", "i", 1, "", filler, "");
+	assert_non_null(fake_last("SIP/2.0 513 Message Too Large", NULL));
+	fake_request("OPTIONS", "o", 1, "", "X-1: 1\r\nX-2: 2\r\nX-3: 3\r\n", ""); // and eight that it always has
+	assert_non_null(fake_last("SIP/2.0 400 Too Many Header Fields", NULL));
+	assert_int_equal(fake.sent_count, 2);
+	fake_request("OPTIONS", "p", 1, "", "X-1: 1\r\nX-2: 2\r\n", "");
+	assert_non_null(fake_last("SIP/2.0 200", NULL));
+	fake_request("ACK", "a", 1, "", filler, "");
+	fake_receive(filler, strlen(filler) + 200); // cannot be read at all
+	fake.stranger = true;
+	fake_request("INVITE", "j", 1, "", filler, "");
+	assert_int_equal(fake.sent_count, 3);
+	assert_int_equal(counts_now().refused[SIP_REFUSED_message_bytes], 4);
+	assert_int_equal(counts_now().refused[SIP_REFUSED_headers], 1);
+	TOLD("");
+	nothing_stays();
+}
+
+static void no_room_for_one_more(void **state)
+{
+	const struct sip_msg *refusal;
+
+	fake.refusal = 503;
+	fake_request("INVITE", "i", 1, "", "", "");
+	refusal = fake_last("SIP/2.0 503 Service Unavailable", NULL);
+	assert_non_null(refusal);
+	assert_string_equal(sip_msg_header(refusal, "Retry-After", 0), "7");
+	assert_int_equal(fake.sent_count, 1);       // no 100 before it
+	fake_request("INVITE", "i", 1, "", "", ""); // a copy gets the same
+	assert_int_equal(fake_count("SIP/2.0 503"), 2);
+	fake_request("ACK", "i", 1, sip_msg_to_tag(refusal), "", "");
+	fake_request("OPTIONS", "o", 1, "", "", ""); // nothing else is refused
+	assert_non_null(fake_last("SIP/2.0 200", NULL));
+	fake.refusal = 0;
+	fake_request("INVITE", "j", 2, "", "", "");
+	TOLD("invite");
+	sip_session_reject(fake.session, 486, NULL, NULL);
+	nothing_stays();
+}
+
+static void merged_requests_of_a_phone(void **state)
+{
+	fake.phone = true;
+	fake_request("INVITE", "i", 1, "", "", "");
 	TOLD("invite");
 	fake_request("INVITE", "j", 1, "", "", ""); // the same by another way
 	assert_non_null(fake_last("SIP/2.0 482", NULL));
@@ -515,6 +618,11 @@ int main(void)
 		TEST(requests_outside_dialogs),
 		TEST(hops_and_schemes),
 		TEST(strangers),
+		TEST(silent_to_strangers),
+		TEST(a_flood_of_strangers_is_not_read),
+		TEST(messages_too_large),
+		TEST(no_room_for_one_more),
+		TEST(merged_requests_of_a_phone),
 		TEST(a_trunks_parallel_forks_are_not_merged),
 		TEST(replies_go_where_rfc_3581_says),
 		TEST(callbacks_may_do_anything),

@@ -149,6 +149,13 @@ int stack_local_for(struct sip_stack *stack, const struct kg_addr *target, struc
 	return error ? error : -EADDRNOTAVAIL;
 }
 
+static bool on_behind_nat(void *arg, const struct kg_addr *peer)
+{
+	struct sip_stack *stack = arg;
+
+	return stack->options.behind_nat && stack->options.behind_nat(stack->options.arg, peer);
+}
+
 static bool is_keepalive(const char *data, size_t length)
 {
 	size_t i = 0;
@@ -167,11 +174,13 @@ static void refuse_malformed(struct sip_stack *stack, const struct kg_addr *loca
 	size_t size;
 
 	stack_drop(stack, why);
+	// A stranger's garbage is not answered: it would make us a mirror.
+	if (!guard_knows(stack, remote)) {
+		guard_malformed(stack, remote, why);
+		return;
+	}
 	stack_log(stack, KG_LOG_WARN, NULL, "malformed message from %s: %s", kg_addr_text(remote, addr, sizeof(addr)),
 		why);
-	// A stranger's garbage is not answered: it would make us a mirror.
-	if (!stack->options.ops->known_source(stack->options.arg, remote))
-		return;
 	refusal = sip_msg_refusal(data, length, remote);
 	bytes = refusal ? sip_msg_build(refusal, &size) : NULL;
 	if (bytes)
@@ -193,6 +202,8 @@ void sip_stack_datagram(
 		return;
 	if (is_wildcard(&local) && stack_local_for(stack, remote, &local) != 0)
 		local = *listener;
+	if (!guard_admits(stack, &local, remote, data, length))
+		return;
 	error = sip_msg_parse(data, length, &msg, &why);
 	if (error == -ENOMEM)
 		stack_drop(stack, "no_memory");
@@ -201,6 +212,8 @@ void sip_stack_datagram(
 	if (error)
 		return;
 	sip_msg_set_source(msg, remote);
+	if (on_behind_nat(stack, remote))
+		sip_msg_reply_to_source(msg);
 	if (sip_msg_is_request(msg))
 		stack->counts.requests_in[sip_msg_method(msg)]++;
 	else
@@ -222,6 +235,7 @@ static void on_stray(void *arg, const struct sip_msg *msg)
 {
 	struct sip_stack *stack = arg;
 
+	guard_stray(stack, msg);
 	stack_drop(stack, "stray_response");
 	stack_log(stack, KG_LOG_DEBUG, msg, "this response belongs to nothing");
 }
@@ -231,13 +245,6 @@ static void on_advertised(void *arg, const struct kg_addr *local, struct kg_addr
 	struct sip_stack *stack = arg;
 
 	stack->options.advertised(stack->options.arg, local, out);
-}
-
-static bool on_behind_nat(void *arg, const struct kg_addr *peer)
-{
-	struct sip_stack *stack = arg;
-
-	return stack->options.behind_nat && stack->options.behind_nat(stack->options.arg, peer);
 }
 
 // --- what the rest builds with ------------------------------------------------------------------------------------
@@ -322,6 +329,8 @@ int sip_stack_create(const struct sip_stack_options *options, struct sip_wire *w
 	stack->dialogs.arg = stack;
 	if (!error)
 		error = sip_txs_create(&txs, &stack->txs);
+	if (!error)
+		error = guard_open(stack);
 	if (error) {
 		stack->wire = NULL; // the caller's still
 		sip_stack_close(stack);
@@ -358,6 +367,7 @@ void sip_stack_close(struct sip_stack *stack)
 	stack->closing = true; // what `freed` may call on other sessions is refused
 	while (stack->sessions)
 		session_free(stack->sessions);
+	guard_close(stack);
 	sip_txs_destroy(stack->txs);
 	sip_dialogs_fini(&stack->dialogs);
 	sip_table_fini(&stack->pending);
@@ -380,4 +390,5 @@ void sip_stack_counts(const struct sip_stack *stack, struct sip_counts *out)
 	out->retransmits_in += txs->retransmits_in;
 	out->retransmits_out += txs->retransmits_out;
 	out->timeouts += txs->timeouts;
+	memcpy(out->refused, sip_limits_counts(stack->limits), sizeof(out->refused));
 }

@@ -5,6 +5,7 @@
 
 #include "log.h"
 #include "sip_dialog.h"
+#include "sip_limits.h"
 #include "sip_session.h"
 #include "sip_tx.h"
 #include "sip_wire.h"
@@ -78,6 +79,8 @@ struct sip_stack {
 	uint64_t log_second; // of the wheel: lines written and kept back in it
 	unsigned log_lines, log_kept_back;
 	bool closing;
+	struct sip_limits *limits;      // of strangers
+	struct wheel_timer limit_lines; // what is to be said of them
 };
 
 // The stack on a wire of the caller's (its close is called by sip_stack_close); datagrams come by sip_stack_datagram.
@@ -99,6 +102,18 @@ void stack_answer_as(struct sip_stack *stack, struct sip_msg *request, const str
 // A line about a message that came (msg NULL: about none). What a flood would write is cut to some lines a second.
 void stack_log(struct sip_stack *stack, enum kg_log_level level, const struct sip_msg *msg, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+
+// sip_guard.c: who may cost us what
+int guard_open(struct sip_stack *stack); // 0, -ENOMEM
+void guard_close(struct sip_stack *stack);
+// May a datagram be used? It comes before anything is read and before anything is sent; what is too large is answered.
+bool guard_admits(struct sip_stack *stack, const struct kg_addr *local, const struct kg_addr *remote, const char *data,
+	size_t length);
+bool guard_knows(struct sip_stack *stack, const struct kg_addr *remote); // it is no stranger
+void guard_malformed(struct sip_stack *stack, const struct kg_addr *remote, const char *why); // of a stranger
+// A stranger's request is refused: without a transaction, so that a flood of them costs no memory; or not answered.
+void guard_refuse(struct sip_stack *stack, struct sip_msg *msg, const struct kg_addr *local);
+void guard_stray(struct sip_stack *stack, const struct sip_msg *msg); // it came to nothing, and is not answered
 
 // sip_core.c: what comes, by RFC 3261 8.2 and 12.2.2
 void core_request(void *stack, struct sip_msg *msg, const struct kg_addr *local);

@@ -39,7 +39,8 @@ static int make_memory(struct kg_media *media, unsigned nics, char *err)
 
 	media->slots = calloc(media->leg_room, sizeof(*media->slots));
 	media->free = calloc(media->leg_room, sizeof(*media->free));
-	if (!lcore || !media->slots || !media->free)
+	media->lingers = calloc(media->leg_room, sizeof(*media->lingers));
+	if (!lcore || !media->slots || !media->free || !media->lingers)
 		goto fail;
 	lcore->relay.legs = rte_zmalloc("legs", sizeof(struct leg) * media->leg_room, 64);
 	lcore->relay.leg_room = media->leg_room;
@@ -81,6 +82,7 @@ static void free_memory(struct kg_media *media)
 	media_addrs_fini(media);
 	free(media->slots);
 	free(media->free);
+	free(media->lingers);
 	free(media);
 }
 
@@ -210,23 +212,6 @@ static bool has_address(const struct nic *nic, const struct kg_addr *local)
 	return false;
 }
 
-// Give the leg's ports to DPDK, or back to the kernel.
-static int set_live(struct kg_media *media, const struct kg_leg_config *config, bool rtcp_too, bool on)
-{
-	struct nic *nic = &media->nics[config->nic];
-	struct kg_addr rtcp = config->local;
-	int error = nic_set_live(nic, &config->local, on);
-
-	rtcp.port++;
-	if (error && on)
-		return error;
-	if (rtcp_too)
-		error = nic_set_live(nic, &rtcp, on);
-	if (error && on)
-		nic_set_live(nic, &config->local, false);
-	return error;
-}
-
 static bool good_peer(const struct kg_media *media, kg_leg_id peer)
 {
 	return leg_index(peer) < media->leg_room;
@@ -247,11 +232,11 @@ static int begin(struct kg_media *media, const struct kg_leg_config *config, kg_
 		return -errno;
 	if (!media_ports_take(table, config->local.port, rtcp_too))
 		goto fail;
-	error = set_live(media, config, rtcp_too, true);
+	error = media_ports_live(media, config, rtcp_too);
 	if (!error && media_push(media, &(struct lcore_command){.type = LCORE_CREATE, .leg = id, .block = conf}))
 		return 0;
 	if (!error) {
-		set_live(media, config, rtcp_too, false);
+		media_ports_dead(media, config, rtcp_too);
 		error = -EAGAIN;
 	}
 	media_ports_give(table, config->local.port, rtcp_too);
@@ -398,8 +383,8 @@ static void retired(
 	uint32_t index = leg_index(slot->id);
 
 	slot_stats(media, slot, &stats);
-	set_live(media, &slot->config, slot->own_rtcp_port, false);
 	media_ports_give(media_table(media, &slot->config.local), slot->config.local.port, slot->own_rtcp_port);
+	media_ports_linger(media, &slot->config, slot->own_rtcp_port);
 	*slot = (struct slot){.generation = slot->generation};
 	media->free[(media->free_head + media->free_count++) % media->leg_room] = index;
 	media->live--;
@@ -507,6 +492,7 @@ int kg_media_poll(struct kg_media *media, kg_media_event_fn fn, void *arg)
 			fn(&event, arg);
 		}
 	}
+	media_ports_expire(media, false);
 	if (media->waiting)
 		retry(media);
 	if (media->addrs_wait && media_addrs_send(media) != 0)

@@ -5,7 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_cycles.h>
+
 #include "media_private.h"
+
+#define LINGER_MS 1500 // less than control lets a port rest
 
 // --- port tables ----------------------------------------------------------------------------------------------------
 
@@ -87,6 +91,96 @@ void media_ports_give(struct table *table, uint16_t port, bool rtcp_too)
 	for (unsigned i = port; i <= (unsigned)port + rtcp_too; i++)
 		table->taken[i / 64] &= ~((uint64_t)1 << i % 64);
 	table->count -= 1 + rtcp_too;
+}
+
+// --- live ports -----------------------------------------------------------------------------------------------------
+
+static void port_dead(struct kg_media *media, const struct lingering *of, uint16_t port)
+{
+	struct table *table = media_table(media, &of->local);
+	struct kg_addr at = of->local;
+
+	at.port = port;
+	if (table && !(table->lingers[port / 64] >> port % 64 & 1))
+		return; // it has a leg again
+	if (table)
+		table->lingers[port / 64] &= ~((uint64_t)1 << port % 64);
+	nic_set_live(&media->nics[of->nic], &at, false);
+}
+
+static void linger_oldest(struct kg_media *media)
+{
+	const struct lingering *one = &media->lingers[media->linger_head];
+
+	for (unsigned port = one->local.port; port <= (unsigned)one->local.port + one->rtcp_too; port++)
+		port_dead(media, one, (uint16_t)port);
+	media->linger_head = (media->linger_head + 1) % media->leg_room;
+	media->linger_count--;
+}
+
+// A port is wanted again before its time: seldom, as control lets them rest for longer.
+static void linger_end(struct kg_media *media, const struct table *table, uint16_t port)
+{
+	if (!(table->lingers[port / 64] >> port % 64 & 1))
+		return;
+	for (uint32_t i = 0; i < media->linger_count; i++) {
+		const struct lingering *one = &media->lingers[(media->linger_head + i) % media->leg_room];
+
+		if (kg_addr_same_ip(&one->local, &table->ip) && port >= one->local.port &&
+			port <= one->local.port + one->rtcp_too)
+			port_dead(media, one, port);
+	}
+}
+
+int media_ports_live(struct kg_media *media, const struct kg_leg_config *config, bool rtcp_too)
+{
+	const struct table *table = media_table(media, &config->local);
+	struct nic *nic = &media->nics[config->nic];
+	struct kg_addr rtcp = config->local;
+	int error;
+
+	rtcp.port++;
+	linger_end(media, table, config->local.port);
+	if (rtcp_too)
+		linger_end(media, table, rtcp.port);
+	error = nic_set_live(nic, &config->local, true);
+	if (!error && rtcp_too) {
+		error = nic_set_live(nic, &rtcp, true);
+		if (error)
+			nic_set_live(nic, &config->local, false);
+	}
+	return error;
+}
+
+void media_ports_dead(struct kg_media *media, const struct kg_leg_config *config, bool rtcp_too)
+{
+	struct kg_addr at = config->local;
+
+	for (unsigned i = 0; i <= rtcp_too; i++, at.port++)
+		nic_set_live(&media->nics[config->nic], &at, false);
+}
+
+void media_ports_linger(struct kg_media *media, const struct kg_leg_config *config, bool rtcp_too)
+{
+	struct table *table = media_table(media, &config->local);
+	struct lingering one = {.nic = config->nic,
+		.rtcp_too = rtcp_too,
+		.local = config->local,
+		.due_tsc = rte_rdtsc() + media->lcore->relay.tsc_hz * LINGER_MS / 1000};
+
+	for (unsigned port = one.local.port; port <= (unsigned)one.local.port + rtcp_too; port++)
+		table->lingers[port / 64] |= (uint64_t)1 << port % 64;
+	if (media->linger_count == media->leg_room)
+		linger_oldest(media);
+	media->lingers[(media->linger_head + media->linger_count++) % media->leg_room] = one;
+}
+
+void media_ports_expire(struct kg_media *media, bool all)
+{
+	uint64_t now = media->linger_count ? rte_rdtsc() : 0;
+
+	while (media->linger_count && (all || media->lingers[media->linger_head].due_tsc <= now))
+		linger_oldest(media);
 }
 
 // --- the lcore's list -----------------------------------------------------------------------------------------------

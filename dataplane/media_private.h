@@ -20,6 +20,16 @@ struct table {
 	uint32_t *ports;   // relay: rw
 	uint64_t taken[RELAY_PORTS / 64];
 	unsigned count; // of taken
+	uint64_t lingers[RELAY_PORTS / 64];
+};
+
+// Ports of a leg that is gone. They stay the relay's for a while, which drops what still comes: the kernel would answer
+// each packet with ICMP.
+struct lingering {
+	uint8_t nic;
+	bool rtcp_too;
+	struct kg_addr local;
+	uint64_t due_tsc;
 };
 
 // Control's half of a leg. control: rw
@@ -45,6 +55,8 @@ struct kg_media {
 	uint32_t *free; // ring of free indices, the longest free first
 	uint32_t free_head, free_count;
 	uint64_t live;
+	struct lingering *lingers; // ring of leg_room, the oldest first
+	uint32_t linger_head, linger_count;
 	unsigned waiting;                      // retires that found the command ring full
 	uint32_t silence_at;                   // the next slot to look at
 	struct table *tables[2 * RELAY_ADDRS]; // of the nics' addresses, and of those that went away under live legs
@@ -63,6 +75,12 @@ struct table *media_table(struct kg_media *media, const struct kg_addr *local);
 // Take a leg's ports, or give them back. Returns: false where one is taken already.
 bool media_ports_take(struct table *table, uint16_t port, bool rtcp_too);
 void media_ports_give(struct table *table, uint16_t port, bool rtcp_too);
+// Give a leg's ports to DPDK. Returns: 0, or -errno and then none of them is.
+int media_ports_live(struct kg_media *media, const struct kg_leg_config *config, bool rtcp_too);
+// Give them back to the kernel: at once, where nothing came of the leg; later; those whose time has come (all: each).
+void media_ports_dead(struct kg_media *media, const struct kg_leg_config *config, bool rtcp_too);
+void media_ports_linger(struct kg_media *media, const struct kg_leg_config *config, bool rtcp_too);
+void media_ports_expire(struct kg_media *media, bool all);
 
 // Send the nics' addresses to the lcore; media_addrs_sent when that list's acknowledgement has come.
 // Returns: 0, or -ENOMEM; a full ring is tried again by kg_media_poll.

@@ -119,7 +119,7 @@ class Engine:
     text: the whole file instead."""
 
     def __init__(self, bed, trunks=(), routes=(), media="ports: 16384-17407, timeout_s: 60", other="", name="kedge",
-                 ring_timeout_s=180, text=None):
+                 ring_timeout_s=180, text=None, nic_a=""):
         self.bed, self.name = bed, name
         self.socket, self.cdr_file = bed.path(name + ".sock"), bed.path(name + "-cdr.jsonl")
         self.config, self.log = bed.path(name + ".yaml"), name + ".log"
@@ -128,10 +128,12 @@ class Engine:
             with open(self.config, "w") as file:
                 file.write(text)
         else:
-            self.write(trunks, routes, media, other, ring_timeout_s)
+            self.write(trunks, routes, media, other, ring_timeout_s, nic_a)
 
-    def write(self, trunks=(), routes=(), media="ports: 16384-17407, timeout_s: 60", other="", ring_timeout_s=180):
-        lines = ["nics:", f'  - {{name: a, device: "{netns.DRIVER}:vA"}}', f'  - {{name: b, device: "{netns.DRIVER}:vB"}}',
+    def write(self, trunks=(), routes=(), media="ports: 16384-17407, timeout_s: 60", other="", ring_timeout_s=180,
+              nic_a=""):
+        """nic_a: more keys for the nic on the caller's side."""
+        lines = ["nics:", f'  - {{name: a, device: "{netns.DRIVER}:vA"{nic_a}}}', f'  - {{name: b, device: "{netns.DRIVER}:vB"}}',
                  f"media: {{{media}}}", "trunks:",
                  f'  - {{name: caller, target: "sip:{netns.host(netns.CALLER)}:5060", from: ["{netns.CALLER_NET}"], '
                  f'behind_nat: {str(netns.NAT).lower()}}}',

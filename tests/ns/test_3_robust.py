@@ -260,6 +260,22 @@ def test_reload(ground):
         p.ended(call, other, "disconnected", "caller_hangup")
 
 
+def test_late_packets_get_no_icmp(ground):
+    """What a party still sends when its call is over is dropped, counted, and not answered by the kernel."""
+    with ground.running() as kedge, ground.parties() as p:
+        call, other = p.answered()
+        p.talk(call, other)
+        p.hang_up(call, other)
+        before = engine.drops(ground.api.metrics(), "no_leg")
+        p.one.rtp.connect(call.answer.media())
+        for n in range(30):
+            p.one.rtp.send(rtp.build(False, 0, 900 + n, 160 * n, 5, rtp.noise(5, n)))  # fails after an ICMP error
+            time.sleep(0.02)
+        counted = engine.drops(ground.api.metrics(), "no_leg") - before
+        assert counted == 30, f"{counted} of 30 late packets were counted as no_leg"
+        assert kedge.alive()
+
+
 @contextlib.contextmanager
 def ground():
     with netns.Bed() as bed:
@@ -269,6 +285,7 @@ def ground():
 SUITES = [
     Suite("robust", ground, [test_garbage_while_a_call_runs, test_host_keeps_its_answers, test_kill_9_and_start_again,
                              test_second_engine_is_refused, test_peer_vanishes, test_rtcp_keeps_a_call_alive,
-                             test_ports_run_out, test_stop_ends_calls, test_reload]),
+                             test_ports_run_out, test_stop_ends_calls, test_reload,
+                             test_late_packets_get_no_icmp]),
     Suite("soak", ground, [test_many_kills], long=True),
 ]
