@@ -14,9 +14,12 @@ void api_fakes_init(void)
 
 	memset(f, 0, sizeof(*f));
 	f->calls = (struct calls_counts){.calls = 11, .total = 12, .answered = 13, .failed = 14, .strangers = 15};
+	f->calls.refused[SIP_REFUSED_trunk_cps] = 61;
 	f->calls.by_state[0] = 16;
 	f->calls.ended_by_cause[0] = 17;
 	f->sip = (struct sip_counts){.ict = 1, .ist = 2, .nict = 4, .nist = 8, .dialogs = 21, .sessions = 22};
+	f->sip.refused[SIP_REFUSED_stranger] = 62;
+	f->sip.stranger_invites = 63;
 	f->media.legs = 31;
 	f->media.mbufs_in_use = 32;
 	f->media.mbufs_total = 33;

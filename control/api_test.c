@@ -109,11 +109,14 @@ static void stats_are_shown(void **state)
 	cdr = json_object_get(json, "cdr");
 	assert_number(calls, "live", 11);
 	assert_number(calls, "total", 12);
-	assert_number(calls, "strangers", 15);
+	assert_number(calls, "strangers", 15 + 63);
 	assert_number(sip, "dialogs", 21);
 	assert_number(sip, "transactions", 15);
 	assert_number(json_object_get(sip, "drops"), "no_via", 51);
 	assert_null(json_object_get(json_object_get(sip, "drops"), "no_cseq"));
+	assert_number(json_object_get(sip, "refused"), "trunk_cps", 61);
+	assert_number(json_object_get(sip, "refused"), "stranger", 62);
+	assert_int_equal(json_object_size(json_object_get(sip, "refused")), 2);
 	assert_number(media, "legs", 31);
 	assert_number(media, "ports_in_use", 2);
 	assert_number(media, "mbufs_in_use", 32);
@@ -329,6 +332,10 @@ static void metrics_hold_what_the_contract_names(void **state)
 		assert_metric(text, line, "counter", 2000 + i);
 	}
 	assert_int_equal(times(text, "kedge_sip_drops_total{reason=\"no_via\"} 51\n"), 1);
+	assert_int_equal(times(text, "kedge_strangers_total 78\n"), 1);
+	assert_int_equal(times(text, "kedge_sip_refused_total{reason=\"trunk_cps\"} 61\n"), 1);
+	assert_int_equal(times(text, "kedge_sip_refused_total{reason=\"stranger\"} 62\n"), 1);
+	assert_int_equal(times(text, "kedge_sip_refused_total{"), SIP_REFUSAL_COUNT);
 	assert_int_equal(times(text, "kedge_nic_link_up{nic=\"lan\"} 1\n"), 1);
 	assert_int_equal(times(text, "kedge_lcore_heartbeat_age_us{lcore=\"1\"} 999999\n"), 1);
 	assert_int_equal(times(text, "kedge_stage_packets_total{lcore=\"1\",stage=\"rx\"} 10\n"), 1);

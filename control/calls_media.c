@@ -140,6 +140,8 @@ enum call_sdp leg_reaches(const struct party *party, const struct sdp *sdp, char
 	party_media(party, sdp, &media);
 	if (kg_addr_none(&media.remote))
 		return CALL_SDP_GOOD; // on hold: nothing is sent
+	if (media_denied(calls, &media.remote, why))
+		return CALL_SDP_UNREACHABLE;
 	kg_addr_ip(&media.remote, ip, sizeof(ip));
 	error = media.remote.family == leg->config.local.family
 			? netlink_route(calls->options.netlink, &media.remote, &leg->config.local, &route)

@@ -20,6 +20,21 @@ static bool is_private(const struct kg_addr *addr)
 	       (ip[0] == 100 && (ip[1] & 0xc0) == 64) || (ip[0] == 169 && ip[1] == 254);
 }
 
+bool media_denied(const struct calls *calls, const struct kg_addr *addr, char why[CALL_MESSAGE])
+{
+	const struct config *config = calls->options.config;
+	char ip[KG_ADDR_STRLEN];
+
+	for (size_t i = 0; i < config->media_deny_count; i++) {
+		if (!config_net_has(&config->media_deny[i], addr))
+			continue;
+		snprintf(why, CALL_MESSAGE, "media address %s is denied by media.deny",
+			kg_addr_ip(addr, ip, sizeof(ip)));
+		return true;
+	}
+	return false;
+}
+
 void party_locate(struct party *party, const struct sip_msg *msg)
 {
 	const struct config *config = party->anchor->calls->options.config;

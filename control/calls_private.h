@@ -161,6 +161,8 @@ int place_find(struct calls *calls, const char *nic, const struct kg_addr *targe
 // What an SDP says, as it is believed of this party: behind NAT a private address stands for the public one, its port
 // to be learned from the media.
 void party_media(const struct party *party, const struct sdp *sdp, struct offer_media *out);
+// Does media.deny hold this address? Then why says so.
+bool media_denied(const struct calls *calls, const struct kg_addr *addr, char why[CALL_MESSAGE]);
 // Note where the party sits, from a message of its (NULL: none came yet): what its latching is bound to.
 void party_locate(struct party *party, const struct sip_msg *msg);
 

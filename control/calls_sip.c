@@ -132,6 +132,8 @@ static enum call_sdp offer_take(
 	callee->sdp = evidence->sdp = sdp;
 	party_locate(callee, msg);
 	party_media(callee, sdp, &media);
+	if (media_denied(anchor->calls, &media.remote, why))
+		return CALL_SDP_UNREACHABLE;
 	made = leg_open(callee, anchor->hops[callee->hop].nic,
 		kg_addr_none(&media.remote) ? &callee->peer : &media.remote, why);
 	if (made == CALL_SDP_GOOD)
@@ -323,6 +325,10 @@ static void invite_admit(struct calls *calls, struct anchor *anchor, int trunk, 
 		return;
 	party_media(caller, sdp, &media);
 	caller->mux_said = media.rtcp_mux;
+	if (media_denied(calls, &media.remote, why)) {
+		event->sdp = CALL_SDP_UNREACHABLE;
+		return;
+	}
 	event->sdp = leg_open(caller, anchor->nic, kg_addr_none(&media.remote) ? source : &media.remote, why);
 	if (event->sdp == CALL_SDP_GOOD)
 		leg_update(caller, NULL);

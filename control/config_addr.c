@@ -115,6 +115,13 @@ static void set_nets(struct reader *reader, struct fy_node *node, struct config_
 		reader_wrong(reader, node, "is empty: " HELP_NET ", or leave it out");
 }
 
+void set_media_deny(struct reader *reader, struct fy_node *node, void *object)
+{
+	struct config *config = object;
+
+	set_nets(reader, node, &config->media_deny, &config->media_deny_count);
+}
+
 void set_from(struct reader *reader, struct fy_node *node, void *object)
 {
 	struct config_trunk *trunk = object;

@@ -84,6 +84,7 @@ void set_addresses(struct reader *reader, struct fy_node *node, void *nic);
 void set_advertise(struct reader *reader, struct fy_node *node, void *nic);
 void set_relay(struct reader *reader, struct fy_node *node, void *config);
 void set_ports(struct reader *reader, struct fy_node *node, void *config);
+void set_media_deny(struct reader *reader, struct fy_node *node, void *config);
 void set_listen(struct reader *reader, struct fy_node *node, void *config);
 void set_target(struct reader *reader, struct fy_node *node, void *trunk);
 void set_from(struct reader *reader, struct fy_node *node, void *trunk);

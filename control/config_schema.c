@@ -177,6 +177,7 @@ static const struct schema lcore_keys[] = {
 
 static const struct schema media_keys[] = {
 	{"ports", SCHEMA_OWN, .set = set_ports},
+	{"deny", SCHEMA_OWN, .set = set_media_deny},
 	{"timeout_s", SCHEMA_NUMBER, false, offsetof(struct config, timeout_s), .min = 1, .max = 86400, .number = 60},
 	{"hold_timeout_s", SCHEMA_NUMBER, false, offsetof(struct config, hold_timeout_s), .min = 1, .max = 86400,
 		.number = 1800},

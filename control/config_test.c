@@ -250,7 +250,7 @@ static void a_full_file_is_read_field_by_field(void **state)
 		"4, transport: udp}\n"
 		"  - {name: b, target: \"sip:192.0.2.2\", from: [192.0.2.2/32, 198.51.100.0/24]}\n"
 		"lcores: {relay: [1], idle: spin}\nmedia: {ports: 20000-20999, timeout_s: 5, hold_timeout_s: 6, "
-		"max_calls: 7}\n"
+		"max_calls: 7, deny: [10.0.0.0/8, \"fd00::/8\"]}\n"
 		"sip: {listen: [\"udp:192.0.2.10:5060\", \"udp:192.0.2.11:5061\"], strangers: silent, limits: "
 		"{message_bytes: 4000, headers: 64, source_per_s: 11, strangers_per_s: 12, cps: 13}}\nendpoints: []\n"
 		"recording: {calls: none, directory: /x, format: wav}\ncdr: {file: /a/b}\n"
@@ -263,6 +263,8 @@ static void a_full_file_is_read_field_by_field(void **state)
 	assert_int_equal(config->port_first, 20000);
 	assert_int_equal(config->port_last, 20999);
 	assert_int_equal(config->max_calls, 7);
+	assert_int_equal(config->media_deny_count, 2);
+	assert_int_equal(config->media_deny[1].prefix, 8);
 	assert_int_equal(config->listens[1].addr.port, 5061);
 	assert_string_equal(config->trunks[0].nic, "n");
 	assert_int_equal(config->trunks[0].ring_timeout_s, 7);

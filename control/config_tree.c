@@ -29,6 +29,7 @@ void config_destroy(struct config *config)
 		free(route->source);
 		free(route->targets);
 	}
+	free(config->media_deny);
 	free(config->nics);
 	free(config->trunks);
 	free(config->routes);

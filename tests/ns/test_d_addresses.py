@@ -118,11 +118,34 @@ def test_second_address_when_ports_are_out(ground):
         bed.ip(bed.engine, f"addr del {SECOND}/24 dev vA")
 
 
+def test_denied_media(ground):
+    """No media to what the operator denies: in the caller's offer, in the callee's answer."""
+    bed = ground.bed
+    with ground.running(media="ports: 16384-17407, deny: [192.0.2.0/24, 10.77.2.50]", name="deny") as kedge, \
+            sippeer.Peer(bed.caller, netns.CALLER) as a, sippeer.Peer(bed.callee, netns.CALLEE) as b:
+        call = a.invite(ENGINE, "bob", sippeer.sdp("192.0.2.7", 7000))
+        final = call.progress(*range(400, 600))
+        call.ack_failure(final)
+        cause = kedge.record_of(call.call_id)["cause"]
+        assert "192.0.2.7 is denied by media.deny" in cause["message"], cause
+        b.quiet(0.2)
+        call = a.invite(ENGINE, "bob", sippeer.sdp(a.address, 7000))
+        other = b.wait_invite()
+        other.reply(200, sippeer.sdp("10.77.2.50", 8000))
+        other.take_ack()
+        other.take_bye()
+        call.ack_failure(call.progress(*range(400, 600)))
+        cause = kedge.record_of(call.call_id)["cause"]
+        assert "10.77.2.50 is denied by media.deny" in cause["message"], cause
+        given_back(kedge)
+
+
 @contextlib.contextmanager
 def ground():
     with netns.Bed() as bed:
         yield Ground(bed)
 
 
-SUITES = [Suite("addresses", ground, [test_advertise, test_second_address_when_ports_are_out])] \
+SUITES = [Suite("addresses", ground, [test_advertise, test_second_address_when_ports_are_out,
+                                      test_denied_media])] \
     if netns.WORLD in ("ip4", "af_packet") else []
