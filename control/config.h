@@ -69,7 +69,7 @@ struct config {
 	int relay_cpu;                  // lcores.relay: [N]; -1: chosen from the machine
 	bool spin;                      // lcores.idle: spin | adaptive (default)
 	uint16_t port_first, port_last; // media.ports
-	struct config_net *media_deny; // media.deny: networks that no media is sent to
+	struct config_net *media_deny;  // media.deny: networks that no media is sent to
 	size_t media_deny_count;
 	uint32_t timeout_s, hold_timeout_s;
 	uint32_t max_calls;            // media.max_calls, default 4096

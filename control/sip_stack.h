@@ -109,7 +109,7 @@ void guard_close(struct sip_stack *stack);
 // May a datagram be used? It comes before anything is read and before anything is sent; what is too large is answered.
 bool guard_admits(struct sip_stack *stack, const struct kg_addr *local, const struct kg_addr *remote, const char *data,
 	size_t length);
-bool guard_knows(struct sip_stack *stack, const struct kg_addr *remote); // it is no stranger
+bool guard_knows(struct sip_stack *stack, const struct kg_addr *remote);                      // it is no stranger
 void guard_malformed(struct sip_stack *stack, const struct kg_addr *remote, const char *why); // of a stranger
 // A stranger's request is refused: without a transaction, so that a flood of them costs no memory; or not answered.
 void guard_refuse(struct sip_stack *stack, struct sip_msg *msg, const struct kg_addr *local);

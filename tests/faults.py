@@ -28,12 +28,13 @@ def must(command, cwd):
 
 
 def notices(test, tree, build):
-    """Run one test, "unit:NAME" or "ns:PATTERN". Returns: does it fail?"""
+    """Run one test, "unit:NAME", "ns:PATTERN" or "nat:PATTERN". Returns: does it fail?"""
     kind, name = test.split(":", 1)
     if kind == "unit":
         status, text = run(["meson", "test", "-C", build, "--no-rebuild", name], tree)
     else:
-        status, text = run([sys.executable, "tests/ns/run.py", name], tree, {"KEDGE_BUILD": build})
+        world = "nat" if kind == "nat" else "ip4"
+        status, text = run([sys.executable, "tests/ns/run.py", name], tree, {"KEDGE_BUILD": build, "KEDGE_WORLD": world})
     return status != 0
 
 

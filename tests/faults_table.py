@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The seeded faults: where (old must stand there once), what goes wrong, and the test that must notice. A test is "unit:NAME" or
-"ns:PATTERN"; several faults are tried on the wire, where only a real call shows them."""
+"""The seeded faults: where (old must stand there once), what goes wrong, and the test that must notice. A test is "unit:NAME",
+"ns:PATTERN" or "nat:PATTERN" (the same in that world); several faults are tried on the wire, where only a real call shows them."""
 
 FAULTS = [
     dict(name="sequence offset wrong by one at a new source", file="dataplane/relay.c", test="unit:relay",
@@ -11,11 +11,13 @@ FAULTS = [
          old="rtp_put16(udp, config->local.port);\n	rtp_put16(udp + 2, config->remote.port);",
          new="rtp_put16(udp, config->remote.port);\n	rtp_put16(udp + 2, config->local.port);"),
     dict(name="any sender is admitted", file="dataplane/relay.c", test="ns:robust/garbage_while_a_call_runs",
-         old="		return KG_DROP_wrong_source;\n", new="		(void)rtcp_source;\n"),
+         old="		from_remote = leg_ip_same(&work->source, &in->remote_ip) && work->source_port == in->remote_port;\n",
+         new="		from_remote = true;\n"),
     dict(name="partial checksums go out as they came", file="dataplane/relay.c", test="ns:calls/caller_hangs_up$",
          old="sum = sum ? sum : 0xffff;", new="sum = htons(0x1234);"),
-    dict(name="the RTCP port is left to the kernel", file="dataplane/media.c", test="ns:robust/rtcp_keeps_a_call_alive",
-         old="		error = nic_set_live(nic, &rtcp, on);\n", new="		error = nic_set_live(nic, &rtcp, false);\n"),
+    dict(name="the RTCP port is left to the kernel", file="dataplane/media_addrs.c",
+         test="ns:robust/rtcp_keeps_a_call_alive",
+         old="		error = nic_set_live(nic, &rtcp, true);\n", new="		error = nic_set_live(nic, &rtcp, false);\n"),
     dict(name="all UDP of our addresses goes to the engine", file="dataplane/xdp/kedge_xdp.bpf.c",
          test="ns:robust/host_keeps_its_answers", old="	if (!live || !*live)\n", new="	if (!live)\n"),
     dict(name="silence is never noticed", file="dataplane/media.c", test="ns:robust/peer_vanishes",
@@ -41,6 +43,23 @@ FAULTS = [
          new="		callee_ack(call, CALL_ACK_PLAIN, out);\n		action_add(out, CALL_DO_BRIDGE)->hop = event->hop;\n"),
     dict(name="strangers belong to the first trunk", file="control/router.c", test="ns:calls/stranger",
          old="	int best = -1, best_prefix = -1;\n", new="	int best = 0, best_prefix = -1;\n"),
+    dict(name="latching is not bound to the address", file="dataplane/relay.c", test="unit:relay_addr",
+         old="	if (!leg_ip_same(&work->source, &leg->in.remote_ip))\n", new="	if (!leg->in.id)\n"),
+    dict(name="a living stream's port can be taken over", file="dataplane/latch.c", test="unit:relay_addr",
+         old="	if (latch->proved && !goes_on(", new="	if (!latch->window && !goes_on("),
+    dict(name="IPv6 goes out without its checksum", file="dataplane/leg.c", test="unit:relay_addr",
+         old="	out->udp_sum = sum16(ip + 8, 32);\n", new="	out->udp_sum = sum16(ip + 8, 16);\n"),
+    dict(name="a dead leg's ports go to the kernel at once", file="dataplane/media_addrs.c",
+         test="ns:robust/late_packets_get_no_icmp", old="#define LINGER_MS 1500", new="#define LINGER_MS 0"),
+    dict(name="the private address is sent to behind NAT", file="control/calls_place.c", test="nat:nat/port_restricted",
+         old="	out->remote = party->public;\n", new="	out->remote.port = out->remote.port;\n"),
+    dict(name="responses go to the Via's port behind NAT", file="control/sip_msg.c", test="nat:nat/answers_without_rport",
+         old="	msg->typed.rport = true;\n", new="	msg->typed.rport = msg->typed.rport;\n"),
+    dict(name="denied media is sent to", file="control/calls_place.c", test="ns:addresses/denied_media",
+         old="		if (!config_net_has(&config->media_deny[i], addr))\n", new="		if (config->media_deny_count)\n"),
+    dict(name="the first address is the only one", file="control/calls_media.c",
+         test="ns:addresses/second_address_when_ports_are_out",
+         old="i < place.count && error == -EADDRNOTAVAIL; i++)", new="i < 1 && error == -EADDRNOTAVAIL; i++)"),
     dict(name="an error names the wrong line", file="control/config_reader.c", test="unit:config",
          old="return mark ? mark->line + 1 : 0;", new="return mark ? mark->line : 0;"),
 ]

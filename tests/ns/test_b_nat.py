@@ -6,7 +6,7 @@ import time
 
 import netns
 import rtp
-from calls import Ground
+from calls import ENGINE, Ground
 from run import Suite
 
 INSIDE = netns.at_caller(3)  # the address of the first test, see calls.Ground
@@ -60,6 +60,16 @@ def test_port_restricted(ground):
 
 def test_symmetric(ground):
     through(ground, test_symmetric, "symmetric")
+
+
+def test_answers_without_rport(ground):
+    """A party that does not ask for it (RFC 3581) is answered where it can be reached all the same."""
+    with ground.parties(test_answers_without_rport) as p:
+        set_nat(ground.bed, "symmetric", p.a.address)
+        data = p.a.request("OPTIONS", ENGINE).data
+        p.a.expect(200, method="OPTIONS")
+        p.a.send_raw(data.replace(b";rport", b"").replace(b"z9hG4bK", b"z9hG4bKno-rport"), ENGINE)
+        p.a.expect(200, method="OPTIONS")
 
 
 def test_nat_forgets(ground):
