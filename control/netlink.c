@@ -57,11 +57,23 @@ int netlink_ask(struct netlink *netlink, struct nlmsghdr *header, mnl_cb_t fn, v
 
 void netlink_get_addr(const struct nlattr *attr, struct kg_addr *out)
 {
+	const uint16_t length = mnl_attr_get_payload_len(attr);
+
 	memset(out, 0, sizeof(*out));
-	if (mnl_attr_get_payload_len(attr) != 4)
+	if (length != 4 && length != 16)
 		return;
-	out->family = 4;
-	memcpy(out->ip, mnl_attr_get_payload(attr), 4);
+	out->family = length == 4 ? 4 : 6;
+	memcpy(out->ip, mnl_attr_get_payload(attr), length);
+}
+
+unsigned char netlink_family(const struct kg_addr *addr)
+{
+	return addr->family == 4 ? AF_INET : AF_INET6;
+}
+
+void netlink_put_addr(struct nlmsghdr *header, uint16_t type, const struct kg_addr *addr)
+{
+	mnl_attr_put(header, type, addr->family == 4 ? 4 : 16, addr->ip);
 }
 
 // --- facts: interfaces and addresses --------------------------------------------------------------------------------
@@ -145,6 +157,15 @@ static void take_link(struct netlink *netlink, const struct nlmsghdr *header)
 	watches_link_changed(netlink, info->ifi_index);
 }
 
+// Can others reach us at it? Not at a link-local one, nor while it is tried for duplicates or about to go.
+static bool address_serves(const struct ifaddrmsg *info)
+{
+	const unsigned not_now = IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED;
+
+	return info->ifa_family == AF_INET || (info->ifa_scope != RT_SCOPE_LINK && !(info->ifa_flags & not_now));
+}
+
+// secondary: of IPv6 that bit says temporary (RFC 8981).
 static void take_address(struct netlink *netlink, const struct nlmsghdr *header)
 {
 	const struct ifaddrmsg *info = mnl_nlmsg_get_payload(header);
@@ -154,7 +175,7 @@ static void take_address(struct netlink *netlink, const struct nlmsghdr *header)
 	struct address *grown;
 	unsigned i;
 
-	if (info->ifa_family != AF_INET)
+	if (info->ifa_family != AF_INET && info->ifa_family != AF_INET6)
 		return;
 	mnl_attr_for_each(attr, header, sizeof(*info))
 	{
@@ -167,7 +188,7 @@ static void take_address(struct netlink *netlink, const struct nlmsghdr *header)
 		if (facts->addresses[i].ifindex == taken.ifindex &&
 			kg_addr_same_ip(&facts->addresses[i].addr, &taken.addr))
 			break;
-	if (header->nlmsg_type == RTM_DELADDR) {
+	if (header->nlmsg_type == RTM_DELADDR || !address_serves(info)) {
 		if (i == facts->address_count)
 			return;
 		memmove(&facts->addresses[i], &facts->addresses[i + 1], (facts->address_count - i - 1) * sizeof(taken));
@@ -226,7 +247,7 @@ static int dump(struct netlink *netlink, uint16_t type)
 		struct nlmsghdr *header = netlink_request(buffer, type, NLM_F_DUMP, ++netlink->sequence);
 		struct rtgenmsg *generic = mnl_nlmsg_put_extra_header(header, sizeof(*generic));
 
-		generic->rtgen_family = type == RTM_GETLINK ? AF_UNSPEC : AF_INET;
+		generic->rtgen_family = AF_UNSPEC;
 		error = netlink_ask(netlink, header, take, netlink);
 		if (error != -EINTR) // something changed in the middle of the list: once more
 			break;
@@ -283,10 +304,14 @@ int netlink_addresses(struct netlink *netlink, const char *interface, struct kg_
 			ifindex = facts->links[i].ifindex;
 	if (!ifindex)
 		return -ENODEV;
-	for (int secondary = 0; secondary < 2; secondary++)
-		for (unsigned i = 0; i < facts->address_count && count < max; i++)
-			if (facts->addresses[i].ifindex == ifindex && facts->addresses[i].secondary == secondary)
-				out[count++] = facts->addresses[i].addr;
+	for (unsigned order = 0; order < 4; order++) // IPv4, its secondary ones, IPv6, its temporary ones
+		for (unsigned i = 0; i < facts->address_count && count < max; i++) {
+			const struct address *address = &facts->addresses[i];
+
+			if (address->ifindex == ifindex && address->secondary == (order & 1) &&
+				address->addr.family == (order < 2 ? 4 : 6))
+				out[count++] = address->addr;
+		}
 	return (int)count;
 }
 
@@ -301,8 +326,19 @@ void netlink_on_change(struct netlink *netlink, void (*fn)(void *arg), void *arg
 struct route_answer {
 	struct netlink_route route;
 	unsigned char type;
-	bool other_family; // its gateway is not IPv4
 };
+
+// The gateway of a route to the other family: IPv4 through an IPv6 neighbour (RFC 5549).
+static void get_via(const struct nlattr *attr, struct kg_addr *out)
+{
+	const struct rtvia *via = mnl_attr_get_payload(attr);
+
+	memset(out, 0, sizeof(*out));
+	if (mnl_attr_get_payload_len(attr) != sizeof(*via) + 16 || via->rtvia_family != AF_INET6)
+		return;
+	out->family = 6;
+	memcpy(out->ip, via->rtvia_addr, 16);
+}
 
 static int take_route(const struct nlmsghdr *header, void *arg)
 {
@@ -322,7 +358,7 @@ static int take_route(const struct nlmsghdr *header, void *arg)
 		else if (mnl_attr_get_type(attr) == RTA_GATEWAY)
 			netlink_get_addr(attr, &answer->route.next_hop);
 		else if (mnl_attr_get_type(attr) == RTA_VIA)
-			answer->other_family = true;
+			get_via(attr, &answer->route.next_hop);
 	}
 	return MNL_CB_OK;
 }
@@ -352,16 +388,16 @@ int netlink_route(
 	int error;
 
 	memset(out, 0, sizeof(*out));
-	if (target->family != 4)
+	if (!target->family || (source && source->family && source->family != target->family))
 		return -ENETUNREACH;
 	answer.route.next_hop = *target;
 	answer.route.next_hop.port = 0;
-	info->rtm_family = AF_INET;
-	info->rtm_dst_len = 32;
-	mnl_attr_put(header, RTA_DST, 4, target->ip);
-	if (source && source->family == 4) {
-		info->rtm_src_len = 32;
-		mnl_attr_put(header, RTA_SRC, 4, source->ip);
+	info->rtm_family = netlink_family(target);
+	info->rtm_dst_len = target->family == 4 ? 32 : 128;
+	netlink_put_addr(header, RTA_DST, target);
+	if (source && source->family) {
+		info->rtm_src_len = info->rtm_dst_len;
+		netlink_put_addr(header, RTA_SRC, source);
 		answer.route.source = *source;
 		answer.route.source.port = 0;
 	}
@@ -369,7 +405,7 @@ int netlink_route(
 	if (error)
 		return route_error(error);
 	link = netlink_link(netlink, answer.route.ifindex);
-	if (!link || !answer.route.source.family || answer.other_family ||
+	if (!link || !answer.route.source.family || !answer.route.next_hop.family ||
 		(answer.type != RTN_UNICAST && answer.type != RTN_LOCAL)) // media goes to one host
 		return -ENETUNREACH;
 	*out = answer.route;
@@ -439,8 +475,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 static int open_sockets(struct netlink *netlink)
 {
-	const unsigned groups[] = {
-		RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE, RTNLGRP_NEIGH};
+	const unsigned groups[] = {RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE,
+		RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV6_RULE};
 	const struct timeval patience = {0, ANSWER_MS * 1000};
 	const int room = FOLLOW_BYTES;
 	int fd;

@@ -17,7 +17,7 @@ struct netlink_route {
 	int ifindex;
 	char interface[64];
 	struct kg_addr source;   // what the kernel would send from
-	struct kg_addr next_hop; // the gateway, or the target itself
+	struct kg_addr next_hop; // the gateway (of IPv6 also a link-local one), or the target itself
 };
 
 // A watch keeps one target's next hop up to date; fn is called when it changes (resolved, another MAC, gone, moved to
@@ -29,7 +29,8 @@ typedef void (*netlink_hop_fn)(const struct kg_media_hop *hop, int ifindex, void
 int netlink_open(struct event_base *base, struct netlink **out, char *err);
 void netlink_close(struct netlink *netlink);
 
-// Addresses (of a family the engine serves: IPv4 here) of an interface, primary first. Returns: count, or -ENODEV.
+// Addresses of an interface at which others reach us: IPv4, primary first, then IPv6, temporary last; no link-local ones
+// and none that are still tried for duplicates. Returns: count, or -ENODEV.
 int netlink_addresses(struct netlink *netlink, const char *interface, struct kg_addr *out, unsigned max);
 // Called after any address of any interface came or went, or an interface did.
 void netlink_on_change(struct netlink *netlink, void (*fn)(void *arg), void *arg);

@@ -69,7 +69,9 @@ struct nlmsghdr *netlink_request(char *buffer, uint16_t type, uint16_t flags, un
 // Send a request and carry its answers to `fn`. Blocks: for the kernel's answer. Returns: 0 or -errno.
 int netlink_ask(struct netlink *netlink, struct nlmsghdr *header, mnl_cb_t fn, void *arg);
 const struct link *netlink_link(const struct netlink *netlink, int ifindex); // NULL: there is none
-void netlink_get_addr(const struct nlattr *attr, struct kg_addr *out);
+void netlink_get_addr(const struct nlattr *attr, struct kg_addr *out);       // none where it is no address
+void netlink_put_addr(struct nlmsghdr *header, uint16_t type, const struct kg_addr *addr);
+unsigned char netlink_family(const struct kg_addr *addr); // AF_INET, AF_INET6
 // Let the event loop do what waits.
 void netlink_work_soon(struct netlink *netlink);
 

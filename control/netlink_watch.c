@@ -53,11 +53,11 @@ struct netlink_watch {
 
 static unsigned hash_of(const struct kg_addr *addr, uint32_t other)
 {
-	uint32_t ip;
+	uint64_t half[2], mixed;
 
-	memcpy(&ip, addr->ip, sizeof(ip));
-	ip = (ip ^ (other * 40503u)) * 2654435761u;
-	return ip >> 16;
+	memcpy(half, addr->ip, sizeof(half));
+	mixed = (half[0] ^ (half[1] << 7 | half[1] >> 57) ^ (uint64_t)other << 40) * 0x9e3779b97f4a7c15u;
+	return (unsigned)(mixed >> 40);
 }
 
 static void path_tell(struct netlink *netlink, struct path *path)
@@ -124,7 +124,7 @@ void watches_take(struct netlink *netlink, const struct nlmsghdr *header)
 	const uint8_t *mac = NULL;
 	const struct nlattr *attr;
 
-	if (info->ndm_family != AF_INET || info->ndm_flags & NTF_PROXY)
+	if ((info->ndm_family != AF_INET && info->ndm_family != AF_INET6) || info->ndm_flags & NTF_PROXY)
 		return;
 	mnl_attr_for_each(attr, header, sizeof(*info))
 	{
@@ -154,9 +154,9 @@ static void neighbour_read(struct netlink *netlink, struct neighbour *neighbour)
 	struct nlmsghdr *header = netlink_request(buffer, RTM_GETNEIGH, 0, ++netlink->sequence);
 	struct ndmsg *info = mnl_nlmsg_put_extra_header(header, sizeof(*info));
 
-	info->ndm_family = AF_INET;
+	info->ndm_family = netlink_family(&neighbour->addr);
 	info->ndm_ifindex = neighbour->ifindex;
-	mnl_attr_put(header, NDA_DST, 4, neighbour->addr.ip);
+	netlink_put_addr(header, NDA_DST, &neighbour->addr);
 	neighbour->answered = neighbour->fixed = false;
 	netlink_ask(netlink, header, take_answer, netlink);
 	if (!neighbour->answered)
@@ -177,11 +177,11 @@ static void neighbour_use(struct netlink *netlink, struct neighbour *neighbour)
 		return;
 	header = netlink_request(buffer, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_ACK, ++netlink->sequence);
 	info = mnl_nlmsg_put_extra_header(header, sizeof(*info));
-	info->ndm_family = AF_INET;
+	info->ndm_family = netlink_family(&neighbour->addr);
 	info->ndm_ifindex = neighbour->ifindex;
 	info->ndm_state = NUD_NONE;
 	info->ndm_flags = NTF_USE;
-	mnl_attr_put(header, NDA_DST, 4, neighbour->addr.ip);
+	netlink_put_addr(header, NDA_DST, &neighbour->addr);
 	netlink_ask(netlink, header, NULL, NULL);
 }
 

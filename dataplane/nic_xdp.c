@@ -378,8 +378,20 @@ static struct place *place_get(struct nic_xdp *xdp)
 	return gone;
 }
 
+static struct kedge_xdp_addr key_of(const struct kg_addr *addr)
+{
+	struct kedge_xdp_addr key = {{0, 0, htonl(0xffff), 0}};
+
+	if (addr->family == 4)
+		memcpy(&key.word[3], addr->ip, 4);
+	else
+		memcpy(&key, addr->ip, sizeof(key));
+	return key;
+}
+
 static int place_list(struct nic_xdp *xdp, const struct kg_addr *addr)
 {
+	const struct kedge_xdp_addr key = key_of(addr);
 	struct place *place = place_find(xdp, addr);
 	uint32_t number;
 
@@ -389,7 +401,7 @@ static int place_list(struct nic_xdp *xdp, const struct kg_addr *addr)
 		return -EIO;
 	number = (uint32_t)(place - xdp->places);
 	place->addr = *addr;
-	if (!place->listed && bpf_map_update_elem(xdp->addrs_map, addr->ip, &number, BPF_ANY) != 0)
+	if (!place->listed && bpf_map_update_elem(xdp->addrs_map, &key, &number, BPF_ANY) != 0)
 		return -EIO;
 	place->listed = true;
 	return 0;
@@ -403,17 +415,17 @@ int nic_xdp_addresses(struct nic_xdp *xdp, const struct kg_addr *addrs, unsigned
 		return -E2BIG;
 	for (unsigned i = 0; i < KEDGE_XDP_ADDRS; i++) {
 		struct place *place = &xdp->places[i];
+		const struct kedge_xdp_addr key = key_of(&place->addr);
 
 		if (!place->listed || listed(&place->addr, addrs, count))
 			continue;
-		bpf_map_delete_elem(xdp->addrs_map, place->addr.ip);
+		bpf_map_delete_elem(xdp->addrs_map, &key);
 		place->listed = false;
 		if (!place->live_count)
 			memset(place, 0, sizeof(*place));
 	}
 	for (unsigned i = 0; i < count && !error; i++)
-		if (addrs[i].family == 4)
-			error = place_list(xdp, &addrs[i]);
+		error = place_list(xdp, &addrs[i]);
 	return error;
 }
 

@@ -148,11 +148,14 @@ class Bed:
         """A veth between two namespaces; the far one's default route goes through it."""
         bits = 64 if ":" in address else 24
         run("ip", "link", "add", name, "netns", near, "type", "veth", "peer", "name", far_name, "netns", far)
-        batch = [f"addr add {ip}/{bits} dev {far_name}" for ip in addresses] + [f"link set {far_name} up",
-                 f"route add default via {address}"]
-        self.ip(near, f"addr add {address}/{bits} dev {name}")
+        # up first: an IPv6 address that is there before its link waits up to a second until it answers
+        batch = [f"addr add {ip}/{bits} dev {far_name}" for ip in addresses] + [f"route add default via {address}"]
+        self.ip(far, f"link set {far_name} up")
         self.ip(near, f"link set {name} up")
+        self.ip(near, f"addr add {address}/{bits} dev {name}")
         subprocess.run(["ip", "-n", far, "-batch", "-"], input="\n".join(batch), text=True, check=True)
+        for namespace in (near, far):
+            wait_for("IPv6 addresses to be free of duplicates", lambda: not self.ip(namespace, "addr show tentative"), 5)
 
     def nat_rules(self, postrouting, prerouting="accept", forward=""):
         """Make the NAT of the world "nat" another one: the rules of its hooks, nft's words. A set `asked` is there for

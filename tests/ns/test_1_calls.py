@@ -17,7 +17,7 @@ def sipp_pair(ground, test, uac, uas):
     a, b, user = ground.place(test)
     callee = Sipp(ground.bed, ground.bed.callee, uas, b, test.__name__)
     time.sleep(1)
-    caller = Sipp(ground.bed, ground.bed.caller, uac, a, test.__name__, to=f"{ENGINE[0]}:{ENGINE[1]}", user=user)
+    caller = Sipp(ground.bed, ground.bed.caller, uac, a, test.__name__, to=f"{netns.host(ENGINE[0])}:{ENGINE[1]}", user=user)
     caller.finish()
     callee.finish()
 
