@@ -183,8 +183,8 @@ void kg_media_close(struct kg_media *media)
 		return;
 	error = media->running ? stop_lcore(media) : 0;
 	for (unsigned i = 0; i < media->nic_count; i++)
-		nic_close(&media->nics[i]);
-	if (error) { // what it may still touch cannot be freed
+		(error ? nic_abandon : nic_close)(&media->nics[i]); // an lcore that is stuck may still be in the port
+	if (error) {                                                // what it may still touch cannot be freed
 		kg_error("media", "the relay lcore did not stop within %d ms: its memory goes with the process",
 			STOP_MS);
 		return;

@@ -96,6 +96,10 @@ void nic_close(struct nic *nic)
 {
 }
 
+void nic_abandon(struct nic *nic)
+{
+}
+
 int nic_set_addresses(struct nic *nic, const struct kg_addr *addrs, unsigned count)
 {
 	memcpy(nic->addrs, addrs, count * sizeof(*addrs));

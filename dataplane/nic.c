@@ -11,6 +11,8 @@
 #include "kg_log.h"
 #include "nic.h"
 #include "nic_link.h"
+#include "nic_packet.h"
+#include "nic_ports.h"
 #include "nic_xdp.h"
 
 static unsigned left_open;
@@ -31,8 +33,9 @@ static int start_port(struct nic *nic, struct rte_mempool *pool)
 	if (!error)
 		error = rte_eth_macaddr_get(nic->port_id, &mac);
 	if (!error)
-		error = nic->xdp ? nic_link_read(nic->interface, &nic->mtu, &running)
-				 : rte_eth_dev_get_mtu(nic->port_id, &nic->mtu); // DPDK's drivers do not ask the kernel
+		error = *nic->interface ? nic_link_read(nic->interface, &nic->mtu, &running)
+					: rte_eth_dev_get_mtu(
+						  nic->port_id, &nic->mtu); // DPDK's drivers do not ask the kernel
 	if (!error)
 		memcpy(nic->mac, mac.addr_bytes, sizeof(nic->mac));
 	return error;
@@ -79,16 +82,38 @@ static int choose_driver(
 		snprintf(devargs, size, "no-rx=1"); // else it feeds empty frames for ever
 		return 0;
 	}
+	if (strncmp(nic->device, "af_packet:", 10) == 0) {
+		snprintf(nic->interface, sizeof(nic->interface), "%.31s", nic->device + 10);
+		snprintf(driver, size, "net_af_packet%u", number++);
+		error = nic_link_loopback(nic->interface, err);
+		return error ? error : nic_packet_take(nic->interface, &nic->packet, devargs, size, err);
+	}
 	if (strncmp(nic->device, "af_xdp:", 7) != 0) {
 		snprintf(err, KG_MEDIA_ERR, "%s: \"%s\" is no device: write af_xdp:INTERFACE", nic->name, nic->device);
 		return -EINVAL;
 	}
 	snprintf(nic->interface, sizeof(nic->interface), "%.31s", nic->device + 7);
 	snprintf(driver, size, "net_af_xdp%u", number++);
-	error = nic_xdp_take(nic->interface, &nic->xdp, devargs, size, err);
+	error = nic_link_loopback(nic->interface, err);
+	if (!error)
+		error = nic_xdp_take(nic->interface, &nic->xdp, devargs, size, err);
 	if (!error)
 		error = nic_link_lockable(pool_bytes(pool), err);
 	return error;
+}
+
+// What we hold beside the port.
+static void give_back(struct nic *nic)
+{
+	nic_xdp_give(nic->xdp);
+	nic_packet_give(nic->packet);
+	nic->xdp = NULL;
+	nic->packet = NULL;
+}
+
+static struct nic_ports *ports_of(const struct nic *nic)
+{
+	return nic->xdp ? nic_xdp_ports(nic->xdp) : nic->packet ? nic_packet_ports(nic->packet) : NULL;
 }
 
 int nic_open(
@@ -103,8 +128,7 @@ int nic_open(
 	snprintf(out->device, sizeof(out->device), "%s", config->device);
 	error = choose_driver(out, pool, driver, devargs, sizeof(driver), err);
 	if (error) {
-		nic_xdp_give(out->xdp);
-		out->xdp = NULL;
+		give_back(out);
 		return error;
 	}
 	error = rte_vdev_init(driver, devargs);
@@ -117,12 +141,13 @@ int nic_open(
 		snprintf(err, KG_MEDIA_ERR, "%s: %s cannot be opened: %s%s; the log lines of area dpdk above say more",
 			config->name, config->device, *why ? "the kernel says: " : "", *why ? why : strerror(-error));
 		close_port(out, driver);
-		nic_xdp_give(out->xdp);
-		out->xdp = NULL;
+		give_back(out);
 		return error;
 	}
 	if (out->xdp)
 		error = nic_xdp_find_maps(out->xdp, err);
+	if (out->packet)
+		error = nic_packet_attach(out->packet, err);
 	if (error)
 		nic_close(out);
 	return error;
@@ -131,8 +156,13 @@ int nic_open(
 void nic_close(struct nic *nic)
 {
 	close_port(nic, NULL);
-	nic_xdp_give(nic->xdp);
-	nic->xdp = NULL;
+	give_back(nic);
+}
+
+void nic_abandon(struct nic *nic)
+{
+	give_back(nic);
+	left_open++;
 }
 
 unsigned nic_left_open(void)
@@ -142,10 +172,11 @@ unsigned nic_left_open(void)
 
 int nic_set_addresses(struct nic *nic, const struct kg_addr *addrs, unsigned count)
 {
+	struct nic_ports *ports = ports_of(nic);
 	int error = count > KG_MEDIA_NIC_ADDRS ? -E2BIG : 0;
 
-	if (!error && nic->xdp)
-		error = nic_xdp_addresses(nic->xdp, addrs, count);
+	if (!error && ports)
+		error = nic_ports_addresses(ports, addrs, count);
 	if (error)
 		return error;
 	memcpy(nic->addrs, addrs, count * sizeof(*addrs));
@@ -155,7 +186,14 @@ int nic_set_addresses(struct nic *nic, const struct kg_addr *addrs, unsigned cou
 
 int nic_set_live(struct nic *nic, const struct kg_addr *local, bool on)
 {
-	return nic->xdp ? nic_xdp_live(nic->xdp, local, on) : 0;
+	struct nic_ports *ports = ports_of(nic);
+	int error = on && nic->packet ? nic_packet_hold(nic->packet, local, true) : 0;
+
+	if (!error && ports)
+		error = nic_ports_live(ports, local, on);
+	if (nic->packet && (error || !on))
+		nic_packet_hold(nic->packet, local, false);
+	return error;
 }
 
 void nic_info(const struct nic *nic, struct kg_nic_info *out)
@@ -175,10 +213,10 @@ void nic_info(const struct nic *nic, struct kg_nic_info *out)
 	out->mtu = nic->mtu;
 	out->rx_ring = out->tx_ring = NIC_RING;
 	out->queues = 1;
-	out->live_ports = nic->xdp ? nic_xdp_live_ports(nic->xdp) : 0;
+	out->live_ports = ports_of(nic) ? nic_ports_count(ports_of(nic)) : 0;
 	if (rte_eth_dev_info_get(nic->port_id, &info) == 0)
 		snprintf(out->driver, sizeof(out->driver), "%s", info.driver_name);
-	if (nic->xdp)
+	if (*nic->interface)
 		out->link_up = nic_link_read(nic->interface, &out->mtu, &running) == 0 && running;
 	else if (rte_eth_link_get_nowait(nic->port_id, &link) == 0)
 		out->link_up = link.link_status;

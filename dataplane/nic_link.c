@@ -44,7 +44,7 @@ static int check_rights(const char *interface, char *err)
 		if (capable(needs[i].capability))
 			continue;
 		snprintf(err, KG_MEDIA_ERR,
-			"af_xdp:%s: this process lacks %s: run as root, or give it CAP_NET_ADMIN, CAP_NET_RAW, "
+			"%s: this process lacks %s: run as root, or give it CAP_NET_ADMIN, CAP_NET_RAW, "
 			"CAP_BPF and CAP_SYS_ADMIN",
 			interface, needs[i].name);
 		return -EPERM;
@@ -135,6 +135,36 @@ int nic_link_check(const char *interface, int *ifindex, char err[KG_MEDIA_ERR])
 		return -ENETDOWN;
 	}
 	return check_queues(interface, err);
+}
+
+static int read_sysctl(const char *scope, const char *key)
+{
+	char path[128];
+	FILE *file;
+	int value = 0;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/%s/%s", scope, key);
+	file = fopen(path, "r");
+	if (!file)
+		return 0;
+	if (fscanf(file, "%d", &value) != 1)
+		value = 0;
+	fclose(file);
+	return value;
+}
+
+int nic_link_loopback(const char *interface, char err[KG_MEDIA_ERR])
+{
+	const bool local = read_sysctl("all", "accept_local") || read_sysctl("lo", "accept_local");
+	const bool routed = read_sysctl("all", "route_localnet") || read_sysctl("lo", "route_localnet");
+	const bool filtered = read_sysctl("all", "rp_filter") || read_sysctl("lo", "rp_filter");
+
+	if (strcmp(interface, "lo") != 0 || (local && routed && !filtered))
+		return 0;
+	snprintf(err, KG_MEDIA_ERR,
+		"the kernel drops what the engine would send on lo: write `sysctl -w net.ipv4.conf.lo.accept_local=1 "
+		"net.ipv4.conf.lo.route_localnet=1 net.ipv4.conf.lo.rp_filter=0 net.ipv4.conf.all.rp_filter=0`");
+	return -ENOTSUP;
 }
 
 int nic_link_read(const char *interface, uint16_t *mtu, bool *running)

@@ -11,6 +11,10 @@
 // May this process, and can this interface? Raises the limit of locked memory where it may.
 // Returns: 0 and the interface's index, or -errno with a sentence in err that says what to do.
 int nic_link_check(const char *interface, int *ifindex, char err[KG_MEDIA_ERR]);
+// Where the interface is the loopback: does the host take what we send there? What DPDK sends on lo comes to the kernel
+// like from a wire, where it refuses the host's own addresses as they come. Returns: 0 (other interfaces too), or
+// -ENOTSUP with the sysctl lines to write in err.
+int nic_link_loopback(const char *interface, char err[KG_MEDIA_ERR]);
 // May `bytes` be locked in memory? Returns: 0, or -EPERM with a sentence in err.
 int nic_link_lockable(uint64_t bytes, char err[KG_MEDIA_ERR]);
 // Returns: 0, or -errno where it cannot be read (it is gone).

@@ -19,19 +19,11 @@
 
 #include "kg_log.h"
 #include "nic_link.h"
+#include "nic_ports.h"
 #include "nic_xdp.h"
 #include "xdp/kedge_xdp.h"
 
-#define PORTS 65536
 #define DISPATCHER "xdp_dispatcher" // libxdp's, in front of several programs
-
-// One of our addresses, by its number in the maps.
-struct place {
-	struct kg_addr addr; // family 0: free
-	bool listed;         // false: gone for now; its number is kept while ports of it are live
-	uint32_t live_count;
-	uint8_t live[PORTS / 8];
-};
 
 struct nic_xdp {
 	char interface[IF_NAMESIZE];
@@ -39,8 +31,7 @@ struct nic_xdp {
 	int lock;        // an abstract socket: gone with the process, also after kill -9
 	int file;        // memfd, or a nameless file, with the ELF object
 	uint32_t our_id; // the program that hangs there by us; 0: none yet
-	int addrs_map, live_map;
-	struct place places[KEDGE_XDP_ADDRS];
+	struct nic_ports *ports;
 };
 
 // What hangs on an interface.
@@ -239,7 +230,7 @@ int nic_xdp_take(const char *interface, struct nic_xdp **out, char *devargs, uns
 		snprintf(err, KG_MEDIA_ERR, "no memory for interface %s", interface);
 		return -ENOMEM;
 	}
-	xdp->lock = xdp->file = xdp->addrs_map = xdp->live_map = -1;
+	xdp->lock = xdp->file = -1;
 	kernel_said[0] = '\0';
 	libbpf_set_print(bpf_print);
 	libxdp_set_print(xdp_print);
@@ -281,6 +272,7 @@ static int find_map(const uint32_t *ids, uint32_t count, const char *name)
 int nic_xdp_find_maps(struct nic_xdp *xdp, char err[KG_MEDIA_ERR])
 {
 	uint32_t ids[16], length;
+	int addrs = -1, live = -1;
 	struct bpf_prog_info info = {.nr_map_ids = 16, .map_ids = (uintptr_t)ids};
 	struct hanging hanging = {0};
 	int fd = -1;
@@ -290,17 +282,31 @@ int nic_xdp_find_maps(struct nic_xdp *xdp, char err[KG_MEDIA_ERR])
 		fd = bpf_prog_get_fd_by_id(hanging.id);
 	if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &length) == 0) {
 		xdp->our_id = hanging.id;
-		xdp->addrs_map = find_map(ids, info.nr_map_ids, "kedge_addrs");
-		xdp->live_map = find_map(ids, info.nr_map_ids, "kedge_live");
+		addrs = find_map(ids, info.nr_map_ids, "kedge_addrs");
+		live = find_map(ids, info.nr_map_ids, "kedge_live");
 	}
 	if (fd >= 0)
 		close(fd);
-	if (xdp->addrs_map >= 0 && xdp->live_map >= 0)
-		return 0;
+	if (addrs >= 0 && live >= 0) {
+		xdp->ports = nic_ports_create(addrs, live);
+		if (xdp->ports)
+			return 0;
+		snprintf(err, KG_MEDIA_ERR, "no memory for the ports of %s", xdp->interface);
+		return -ENOMEM;
+	}
+	if (addrs >= 0)
+		close(addrs);
+	if (live >= 0)
+		close(live);
 	snprintf(err, KG_MEDIA_ERR,
 		"the XDP program on %s is not as expected (%s, id %u): does something else attach programs there?",
 		xdp->interface, hanging.name, hanging.id);
 	return -EIO;
+}
+
+struct nic_ports *nic_xdp_ports(const struct nic_xdp *xdp)
+{
+	return xdp->ports;
 }
 
 bool nic_xdp_foreign(const struct nic_xdp *xdp)
@@ -324,137 +330,10 @@ void nic_xdp_give(struct nic_xdp *xdp)
 		return;
 	if (xdp->ifindex && !nic_xdp_foreign(xdp) && attached(xdp, &hanging) == 0 && hanging.id)
 		remove_ours(xdp, &hanging);
-	for (unsigned i = 0; i < 4; i++) {
-		int fd = (int[]){xdp->lock, xdp->file, xdp->addrs_map, xdp->live_map}[i];
-
-		if (fd >= 0)
-			close(fd);
-	}
+	nic_ports_destroy(xdp->ports);
+	if (xdp->lock >= 0)
+		close(xdp->lock);
+	if (xdp->file >= 0)
+		close(xdp->file);
 	free(xdp);
-}
-
-// --- addresses and ports --------------------------------------------------------------------------------------------
-
-static struct place *place_find(struct nic_xdp *xdp, const struct kg_addr *addr)
-{
-	for (unsigned i = 0; i < KEDGE_XDP_ADDRS; i++)
-		if (xdp->places[i].addr.family && kg_addr_same_ip(&xdp->places[i].addr, addr))
-			return &xdp->places[i];
-	return NULL;
-}
-
-static bool listed(const struct kg_addr *addr, const struct kg_addr *addrs, unsigned count)
-{
-	for (unsigned i = 0; i < count; i++)
-		if (kg_addr_same_ip(addr, &addrs[i]))
-			return true;
-	return false;
-}
-
-static int live_write(const struct nic_xdp *xdp, const struct place *place, unsigned port, bool on)
-{
-	uint32_t key = (uint32_t)(place - xdp->places) * PORTS + port;
-	uint8_t value = on;
-
-	return bpf_map_update_elem(xdp->live_map, &key, &value, BPF_ANY) == 0 ? 0 : -EIO;
-}
-
-// A number for one more address: a free one, else that of an address that is gone, whose ports are forgotten.
-static struct place *place_get(struct nic_xdp *xdp)
-{
-	struct place *gone = NULL;
-
-	for (unsigned i = 0; i < KEDGE_XDP_ADDRS; i++) {
-		if (!xdp->places[i].addr.family)
-			return &xdp->places[i];
-		if (!xdp->places[i].listed)
-			gone = &xdp->places[i];
-	}
-	for (unsigned port = 0; gone && port < PORTS; port++)
-		if (gone->live[port / 8] & 1u << port % 8 && live_write(xdp, gone, port, false) != 0)
-			return NULL;
-	if (gone)
-		memset(gone, 0, sizeof(*gone));
-	return gone;
-}
-
-static struct kedge_xdp_addr key_of(const struct kg_addr *addr)
-{
-	struct kedge_xdp_addr key = {{0, 0, htonl(0xffff), 0}};
-
-	if (addr->family == 4)
-		memcpy(&key.word[3], addr->ip, 4);
-	else
-		memcpy(&key, addr->ip, sizeof(key));
-	return key;
-}
-
-static int place_list(struct nic_xdp *xdp, const struct kg_addr *addr)
-{
-	const struct kedge_xdp_addr key = key_of(addr);
-	struct place *place = place_find(xdp, addr);
-	uint32_t number;
-
-	if (!place)
-		place = place_get(xdp);
-	if (!place)
-		return -EIO;
-	number = (uint32_t)(place - xdp->places);
-	place->addr = *addr;
-	if (!place->listed && bpf_map_update_elem(xdp->addrs_map, &key, &number, BPF_ANY) != 0)
-		return -EIO;
-	place->listed = true;
-	return 0;
-}
-
-int nic_xdp_addresses(struct nic_xdp *xdp, const struct kg_addr *addrs, unsigned count)
-{
-	int error = 0;
-
-	if (count > KEDGE_XDP_ADDRS)
-		return -E2BIG;
-	for (unsigned i = 0; i < KEDGE_XDP_ADDRS; i++) {
-		struct place *place = &xdp->places[i];
-		const struct kedge_xdp_addr key = key_of(&place->addr);
-
-		if (!place->listed || listed(&place->addr, addrs, count))
-			continue;
-		bpf_map_delete_elem(xdp->addrs_map, &key);
-		place->listed = false;
-		if (!place->live_count)
-			memset(place, 0, sizeof(*place));
-	}
-	for (unsigned i = 0; i < count && !error; i++)
-		error = place_list(xdp, &addrs[i]);
-	return error;
-}
-
-int nic_xdp_live(struct nic_xdp *xdp, const struct kg_addr *local, bool on)
-{
-	struct place *place = place_find(xdp, local);
-	uint8_t bit = (uint8_t)(1u << local->port % 8);
-	bool was = place && place->live[local->port / 8] & bit;
-	int error;
-
-	if (on && (!place || !place->listed))
-		return -EADDRNOTAVAIL;
-	if (was == on)
-		return 0;
-	error = live_write(xdp, place, local->port, on);
-	if (error)
-		return error;
-	place->live[local->port / 8] ^= bit;
-	place->live_count += on ? 1 : (uint32_t)-1;
-	if (!place->listed && !place->live_count)
-		memset(place, 0, sizeof(*place));
-	return 0;
-}
-
-uint32_t nic_xdp_live_ports(const struct nic_xdp *xdp)
-{
-	uint32_t count = 0;
-
-	for (unsigned i = 0; i < KEDGE_XDP_ADDRS; i++)
-		count += xdp->places[i].live_count;
-	return count;
 }

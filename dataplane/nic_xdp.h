@@ -11,6 +11,7 @@
 extern const unsigned char nic_xdp_program[]; // an ELF object, embedded at build time
 extern const unsigned nic_xdp_program_bytes;
 
+struct nic_ports;
 struct nic_xdp;
 
 // Take the interface: lock it against other engines, look at what is attached, remove what a dead engine left. Nothing
@@ -26,8 +27,5 @@ const char *nic_xdp_reason(void);
 // Give the interface back; a program of ours that the driver left is detached. NULL is fine.
 void nic_xdp_give(struct nic_xdp *xdp);
 
-// The addresses whose live ports go to DPDK. One that goes and comes back finds its live ports as they were.
-int nic_xdp_addresses(struct nic_xdp *xdp, const struct kg_addr *addrs, unsigned count); // 0, -E2BIG, -EIO
-// Returns: 0, -EADDRNOTAVAIL (on only), -EIO.
-int nic_xdp_live(struct nic_xdp *xdp, const struct kg_addr *local, bool on);
-uint32_t nic_xdp_live_ports(const struct nic_xdp *xdp);
+// Its live ports, once the maps are found.
+struct nic_ports *nic_xdp_ports(const struct nic_xdp *xdp);

@@ -258,12 +258,59 @@ gone one
 check "a dispatcher that cannot be looked into is somebody else's" "$answer/$(attached)" \
 	"refused: interface va has an XDP program of somebody else: xdp_dispatcher (id $id)*/$id"
 ip -n "$E" link set dev va xdp off
+engine one af_xdp:lo 127.0.0.1
+check "the loopback as it comes" "$answer" "refused: the kernel drops what the engine would send on lo: write \`sysctl -w *"
+gone one
+ip netns exec "$E" sysctl -qw net.ipv4.conf.{lo.accept_local,lo.route_localnet}=1 net.ipv4.conf.{lo,all}.rp_filter=0
 for start in 1 2; do
 	engine one af_xdp:lo 127.0.0.1
 	check "generic XDP, start $start around a kill -9" "$answer" ready
 	gone one $((start == 1 ? 9 : 15))
 done
 ip -n "$E" link set dev lo xdp off
+
+unreachable() {
+	ip netns exec "$E" awk '/^Icmp:/ && !n {for (i = 2; i <= NF; i++) if ($i == "OutDestUnreachs") n = i; next}
+		/^Icmp:/ {print $n}' /proc/net/snmp
+}
+engine one af_packet:va 192.0.2.1 192.0.2.3
+check "af_packet starts" "$answer" ready
+say one info
+check "and says what it is" "$answer" "driver=net_af_packet steering=none mtu=1500 link=1 ring=4096 live=0 addresses=2 *"
+say one "on 192.0.2.1 20000"
+check "a port that another program has" "$answer" -98
+say one "on 192.0.2.1 20010"
+check "a free one becomes live" "$answer" 0
+before=$(unreachable)
+check "af_packet: a live port reaches DPDK, both ways" "$(ask 192.0.2.1 20010 500)" "dpdk 500 kernel 0"
+check "and the kernel says nothing to it by ICMP" "$(unreachable)" "$before"
+check "the kernel's own ports stay its own" "$(ask 192.0.2.1 20002 5)" "dpdk 0 kernel 5"
+say one info
+check "nothing else came through the filter" "$answer" "* live=1 *rx=500 echoed=500 odd=0 *"
+ip -n "$E" link set va mtu 1400
+say one info
+check "an MTU that changes is told" "$answer" "* mtu=1400 *"
+ip -n "$E" link set va mtu 1500
+ip -n "$E" link set va down
+say one info
+check "a link that goes down is told" "$answer" "* link=0 *"
+ip -n "$E" link set va up
+check "af_packet goes on after down and up" "$(ask 192.0.2.1 20010 50)" "dpdk 50 kernel 0"
+say one "off 192.0.2.1 20010"
+check "af_packet: a port that was live is the kernel's again" "$(ask 192.0.2.1 20010 5)" "dpdk 0 kernel 0"
+check "which says so" "$(($(unreachable) > before))" 1
+gone one
+WRAP="prlimit --nofile=40:40" engine one af_packet:va 192.0.2.1
+check "starts with few descriptors" "$answer" ready
+for port in $(seq 20010 2 20100); do
+	say one "on 192.0.2.1 $port"
+	[ "$answer" = 0 ] || break
+done
+check "descriptors that are out" "$answer" -24
+say one "off 192.0.2.1 20010"
+say one "on 192.0.2.1 20400"
+check "one given back is one to have" "$answer" 0
+gone one
 
 engine null null
 check "the null device" "$answer" ready
