@@ -135,6 +135,23 @@ static void print_direction(const char *name, const json_t *side)
 			number(side, "duplicate"), number(side, "reordered"), (double)number(side, "jitter_us") / 1000);
 }
 
+// What an operator asks of a party that hears nothing: is it behind NAT, and who else sends to its port?
+static void print_sources(const json_t *leg)
+{
+	const char *latching = text(leg, "latching");
+	const json_t *refused = json_object_get(leg, "refused");
+
+	if (strcmp(latching, "waiting") == 0)
+		printf("    behind NAT: nothing is sent to it until three packets in sequence have come from it\n");
+	else if (strcmp(latching, "latched") == 0 || strcmp(latching, "open") == 0)
+		printf("    behind NAT: %s\n", strcmp(latching, "open") == 0
+						       ? "at the port of its SDP"
+						       : "at a port that was learned from its media");
+	if (json_is_object(refused))
+		printf("    refused %lld packets that are not from its remote, last from %s SSRC %llx\n",
+			number(refused, "packets"), text(refused, "last_source"), number(refused, "last_ssrc"));
+}
+
 static void print_leg(const json_t *leg)
 {
 	const json_t *rx = json_object_get(leg, "rx");
@@ -150,6 +167,7 @@ static void print_leg(const json_t *leg)
 	print_direction("tx", json_object_get(leg, "tx"));
 	json_object_foreach(json_object_get(rx, "drops"), reason, count)
 		printf("    drop %-20s %lld\n", reason, (long long)json_integer_value(count));
+	print_sources(leg);
 }
 
 static void print_moment(const json_t *call, const char *key)

@@ -119,7 +119,8 @@ static void assert_fits(const char *text)
 	"\"dialog\":\"confirmed\",\"from\":\"<sip:1001@192.0.2.1>\",\"to\":\"\\\"Bob\\\" "                      \
 	"<sip:+4989123456789@192.0.2.2>\","                                                                     \
 	"\"nic\":\"lan\",\"codec\":\"PCMA\",\"dtmf\":\"rfc4733\",\"srtp\":\"none\","                            \
-	"\"local\":\"192.168.100.100:32766\",\"remote\":\"192.168.200.200:65534\"," FIGURES "}"
+	"\"local\":\"192.168.100.100:32766\",\"remote\":\"192.168.200.200:65534\",\"latching\":\"latched\","    \
+	"\"refused\":{\"packets\":4,\"last_source\":\"203.0.113.9:40000\",\"last_ssrc\":48879}," FIGURES "}"
 #define CALL(created)                                                                                             \
 	"{\"id\":\"" CALL_ID "\",\"state\":\"early_media\",\"business\":\"ringing\",\"created\":\"" created "\"," \
 	"\"answered\":null,\"ended\":null,\"cause\":null,\"legs\":[" LEG("0", "caller") "," LEG("1", "callee") "]}"
@@ -179,7 +180,9 @@ static void a_call_is_shown(void **state)
 		"    rx   1999999 packets    172.0 MB       7 RTCP\n"
 		"        lost 3  duplicate 1  reordered 2  jitter 1.25 ms\n"
 		"    tx        12 packets      2064 B       1 RTCP\n"
-		"    drop wrong_source         4\n");
+		"    drop wrong_source         4\n"
+		"    behind NAT: at a port that was learned from its media\n"
+		"    refused 4 packets that are not from its remote, last from 203.0.113.9:40000 SSRC beef\n");
 }
 
 static void a_call_is_hung_up(void **state)
