@@ -27,6 +27,7 @@ BUILDS = {  # name: (directory, compiler, options)
 }
 WORLDS = ("af_packet", "ip6", "mixed", "nat")
 SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1",
+              "LSAN_OPTIONS": f"suppressions={ROOT}/tests/lsan.supp:print_suppressions=0",
               "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
 
 children, lock = set(), threading.Lock()
