@@ -27,7 +27,6 @@ BUILDS = {  # name: (directory, compiler, options)
 }
 WORLDS = ("af_packet", "ip6", "mixed", "nat")
 SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1",
-              "LSAN_OPTIONS": f"suppressions={ROOT}/tests/lsan.supp:print_suppressions=0",
               "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
 
 children, lock = set(), threading.Lock()
@@ -127,8 +126,10 @@ def fuzz(results, name, seconds):
         return
     with tempfile.TemporaryDirectory(prefix="kedge-fuzz-") as found:
         common = ["-rss_limit_mb=2048", "-timeout=10", "-print_final_stats=1", f"-artifact_prefix={LOGS}/{name}-"]
-        good = run([program, "-runs=0", *common, corpus], log, 120, SANITIZERS)
-        good = good and run([program, f"-max_total_time={seconds}", *common, found, corpus], log, seconds + 60, SANITIZERS)
+        environment = dict(SANITIZERS, LSAN_OPTIONS=f"suppressions={ROOT}/tests/fuzz/lsan.supp:print_suppressions=0")
+        good = run([program, "-runs=0", *common, corpus], log, 120, environment)
+        good = good and run([program, f"-max_total_time={seconds}", *common, found, corpus], log, seconds + 60,
+                            environment)
     results.add(title, good, time.monotonic() - began, log)
 
 
