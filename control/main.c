@@ -105,6 +105,8 @@ static void addresses_changed(void *arg)
 static int start_loop(void)
 {
 	engine.base = event_base_new();
+	if (engine.base) // 0: the clock, 1: everything else
+		event_base_priority_init(engine.base, 2);
 	engine.wheel = wheel_create(now_ms());
 	return engine.base && engine.wheel ? 0 : -ENOMEM;
 }
@@ -317,6 +319,8 @@ static int start_turning(void)
 			return -ENOMEM;
 	}
 	engine.tick = event_new(engine.base, -1, EV_PERSIST, on_tick, NULL);
+	if (engine.tick) // first of what is due: who starts a timer after a stall must not count from before it
+		event_priority_set(engine.tick, 0);
 	return engine.tick && event_add(engine.tick, &tick) == 0 ? 0 : -ENOMEM;
 }
 

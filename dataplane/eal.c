@@ -199,7 +199,7 @@ int eal_start(int control_cpu, int relay_cpu, uint32_t max_legs, char err[KG_MED
 	if (init_quietly(n, args) < 0) {
 		snprintf(err, KG_MEDIA_ERR,
 			"DPDK did not start (%s): the log lines of area dpdk above say why. It was to reserve %lu MB "
-			"of %s",
+			"of %s: give the machine that much, or lower media.max_calls",
 			rte_strerror(rte_errno), need_mb, huge ? "hugepages" : "memory");
 		return -EIO;
 	}
