@@ -91,6 +91,21 @@ const struct link *netlink_link(const struct netlink *netlink, int ifindex)
 	return link_find(&netlink->facts, ifindex);
 }
 
+static const struct link *link_named(const struct facts *facts, const char *name)
+{
+	for (unsigned i = 0; i < facts->link_count; i++)
+		if (strcmp(facts->links[i].name, name) == 0)
+			return &facts->links[i];
+	return NULL;
+}
+
+bool netlink_link_up(const struct netlink *netlink, const char *interface)
+{
+	const struct link *link = link_named(&netlink->facts, interface);
+
+	return link && link->up && link->running;
+}
+
 // Room for one more in a list. Returns: the list, or NULL.
 static void *grow(void *list, unsigned count, unsigned *room, size_t size)
 {
@@ -153,7 +168,7 @@ static void take_link(struct netlink *netlink, const struct nlmsghdr *header)
 		read_link(header, link);
 	if (header->nlmsg_type == RTM_NEWLINK && memcmp(&was, link, sizeof(was)) == 0)
 		return; // its counters, its alias: nothing that we know of
-	netlink->changed = netlink->routes_changed = true;
+	netlink->changed = netlink->routes_changed = netlink->links_changed = true;
 	watches_link_changed(netlink, info->ifi_index);
 }
 
@@ -296,19 +311,16 @@ static void read_all(struct netlink *netlink)
 int netlink_addresses(struct netlink *netlink, const char *interface, struct kg_addr *out, unsigned max)
 {
 	const struct facts *facts = &netlink->facts;
+	const struct link *link = link_named(facts, interface);
 	unsigned count = 0;
-	int ifindex = 0;
 
-	for (unsigned i = 0; i < facts->link_count; i++)
-		if (strcmp(facts->links[i].name, interface) == 0)
-			ifindex = facts->links[i].ifindex;
-	if (!ifindex)
+	if (!link)
 		return -ENODEV;
 	for (unsigned order = 0; order < 4; order++) // IPv4, its secondary ones, IPv6, its temporary ones
 		for (unsigned i = 0; i < facts->address_count && count < max; i++) {
 			const struct address *address = &facts->addresses[i];
 
-			if (address->ifindex == ifindex && address->secondary == (order & 1) &&
+			if (address->ifindex == link->ifindex && address->secondary == (order & 1) &&
 				address->addr.family == (order < 2 ? 4 : 6))
 				out[count++] = address->addr;
 		}
@@ -319,98 +331,6 @@ void netlink_on_change(struct netlink *netlink, void (*fn)(void *arg), void *arg
 {
 	netlink->changed_fn = fn;
 	netlink->changed_arg = arg;
-}
-
-// --- routes ---------------------------------------------------------------------------------------------------------
-
-struct route_answer {
-	struct netlink_route route;
-	unsigned char type;
-};
-
-// The gateway of a route to the other family: IPv4 through an IPv6 neighbour (RFC 5549).
-static void get_via(const struct nlattr *attr, struct kg_addr *out)
-{
-	const struct rtvia *via = mnl_attr_get_payload(attr);
-
-	memset(out, 0, sizeof(*out));
-	if (mnl_attr_get_payload_len(attr) != sizeof(*via) + 16 || via->rtvia_family != AF_INET6)
-		return;
-	out->family = 6;
-	memcpy(out->ip, via->rtvia_addr, 16);
-}
-
-static int take_route(const struct nlmsghdr *header, void *arg)
-{
-	const struct rtmsg *info = mnl_nlmsg_get_payload(header);
-	struct route_answer *answer = arg;
-	const struct nlattr *attr;
-
-	if (header->nlmsg_type != RTM_NEWROUTE)
-		return MNL_CB_OK;
-	answer->type = info->rtm_type;
-	mnl_attr_for_each(attr, header, sizeof(*info))
-	{
-		if (mnl_attr_get_type(attr) == RTA_OIF)
-			answer->route.ifindex = (int)mnl_attr_get_u32(attr);
-		else if (mnl_attr_get_type(attr) == RTA_PREFSRC)
-			netlink_get_addr(attr, &answer->route.source);
-		else if (mnl_attr_get_type(attr) == RTA_GATEWAY)
-			netlink_get_addr(attr, &answer->route.next_hop);
-		else if (mnl_attr_get_type(attr) == RTA_VIA)
-			get_via(attr, &answer->route.next_hop);
-	}
-	return MNL_CB_OK;
-}
-
-static int route_error(int error)
-{
-	switch (error) {
-	case -EHOSTUNREACH: // a route of type unreachable
-		return -EHOSTUNREACH;
-	case -ENETUNREACH: // none
-	case -EACCES:      // a route of type prohibit
-	case -EINVAL:      // a route of type blackhole, or a source that is not ours
-		return -ENETUNREACH;
-	default:
-		return -EIO;
-	}
-}
-
-int netlink_route(
-	struct netlink *netlink, const struct kg_addr *target, const struct kg_addr *source, struct netlink_route *out)
-{
-	_Alignas(struct nlmsghdr) char buffer[256];
-	struct nlmsghdr *header = netlink_request(buffer, RTM_GETROUTE, 0, ++netlink->sequence);
-	struct rtmsg *info = mnl_nlmsg_put_extra_header(header, sizeof(*info));
-	struct route_answer answer = {.type = RTN_UNSPEC};
-	const struct link *link;
-	int error;
-
-	memset(out, 0, sizeof(*out));
-	if (!target->family || (source && source->family && source->family != target->family))
-		return -ENETUNREACH;
-	answer.route.next_hop = *target;
-	answer.route.next_hop.port = 0;
-	info->rtm_family = netlink_family(target);
-	info->rtm_dst_len = target->family == 4 ? 32 : 128;
-	netlink_put_addr(header, RTA_DST, target);
-	if (source && source->family) {
-		info->rtm_src_len = info->rtm_dst_len;
-		netlink_put_addr(header, RTA_SRC, source);
-		answer.route.source = *source;
-		answer.route.source.port = 0;
-	}
-	error = netlink_ask(netlink, header, take_route, &answer);
-	if (error)
-		return route_error(error);
-	link = netlink_link(netlink, answer.route.ifindex);
-	if (!link || !answer.route.source.family || !answer.route.next_hop.family ||
-		(answer.type != RTN_UNICAST && answer.type != RTN_LOCAL)) // media goes to one host
-		return -ENETUNREACH;
-	*out = answer.route;
-	snprintf(out->interface, sizeof(out->interface), "%s", link->name);
-	return 0;
 }
 
 // --- following ------------------------------------------------------------------------------------------------------
@@ -454,7 +374,9 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 		else
 			drained = true;
 	}
-	if (netlink->stale && drained) // those that are older than the answer were all read before we ask
+	// Not before all is read: what is older than the answer would be taken for news, and a socket that overflowed
+	// drops all that happens until it has been emptied.
+	if (netlink->stale && drained)
 		read_all(netlink);
 	if (netlink->changed || netlink->routes_changed || !TAILQ_EMPTY(&netlink->pending))
 		netlink_work_soon(netlink);
@@ -464,8 +386,11 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct netlink *netlink = arg;
 
-	if (netlink->stale) {
-		read_all(netlink);
+	if (netlink->stale)
+		on_readable(mnl_socket_get_fd(netlink->follow), EV_READ, netlink);
+	if (netlink->links_changed && !netlink->routes_changed) {
+		netlink->links_changed = false;
+		netlink->routes_changed = true;
 		netlink_work_soon(netlink);
 	}
 	watches_tick(netlink);

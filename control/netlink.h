@@ -29,14 +29,17 @@ typedef void (*netlink_hop_fn)(const struct kg_media_hop *hop, int ifindex, void
 int netlink_open(struct event_base *base, struct netlink **out, char *err);
 void netlink_close(struct netlink *netlink);
 
-// Addresses of an interface at which others reach us: IPv4, primary first, then IPv6, temporary last; no link-local ones
-// and none that are still tried for duplicates. Returns: count, or -ENODEV.
+// Addresses of an interface at which others reach us: IPv4, primary first, then IPv6, temporary last; no link-local
+// ones and none that are still tried for duplicates. Returns: count, or -ENODEV.
 int netlink_addresses(struct netlink *netlink, const char *interface, struct kg_addr *out, unsigned max);
+// Is there such an interface, is it up and does it have a carrier? As last told by the kernel; netlink_on_change is
+// called when that changes.
+bool netlink_link_up(const struct netlink *netlink, const char *interface);
 // Called after any address of any interface came or went, or an interface did.
 void netlink_on_change(struct netlink *netlink, void (*fn)(void *arg), void *arg);
 
-// Ask the kernel for the route to `target`, from `source` where that is not NULL.
-// Returns: 0, or -ENETUNREACH, -EHOSTUNREACH, -EIO.
+// Ask the kernel for the route to `target`, from `source` where that is not NULL: it must be an address of this
+// machine. To such an address the way is through lo. Returns: 0, or -ENETUNREACH, -EHOSTUNREACH, -EIO.
 int netlink_route(
 	struct netlink *netlink, const struct kg_addr *target, const struct kg_addr *source, struct netlink_route *out);
 

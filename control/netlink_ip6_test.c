@@ -11,10 +11,8 @@ static int setup_6(void **state)
 {
 	int error = setup(state);
 
-	shell("sysctl -qw net.ipv6.conf.va.accept_dad=0 && ip addr add 2001:db8::1/64 dev va nodad");
-	shell("nsenter -t %d -n sh -c 'sysctl -qw net.ipv6.conf.vb.accept_dad=0; ip addr add 2001:db8::2/64 dev vb "
-	      "nodad'",
-		(int)peer);
+	shell("ip addr add 2001:db8::1/64 dev va nodad");
+	shell("nsenter -t %d -n ip addr add 2001:db8::2/64 dev vb nodad", (int)peer);
 	settle();
 	return error;
 }
@@ -31,9 +29,9 @@ static void addresses_that_serve(void **state)
 	shell("ip addr add 2001:db8::8/64 dev va nodad preferred_lft 0"); // about to go
 	settle();
 	assert_int_equal(netlink_addresses(netlink, "va", addrs, 8), 2);
-	shell("until ip addr show dev va | grep 'db8::9/64' | grep -vq tentative; do sleep 0.05; done");
-	settle();
-	assert_int_equal(netlink_addresses(netlink, "va", addrs, 8), 3); // now it serves
+	while (netlink_addresses(netlink, "va", addrs, 8) < 3)
+		assert_true(reaches(&changes, changes + 1));
+	assert_addr(&addrs[2], "2001:db8::9"); // now it serves, and that was told
 	shell("ip addr del 2001:db8::1/64 dev va");
 	settle();
 	assert_int_equal(netlink_addresses(netlink, "va", addrs, 8), 2);
@@ -41,6 +39,38 @@ static void addresses_that_serve(void **state)
 	assert_int_equal(netlink_addresses(netlink, "lo", addrs, 8), 2);
 	assert_addr(&addrs[0], "127.0.0.1");
 	assert_addr(&addrs[1], "::1");
+}
+
+// One that another host has fails its trial, and never serves.
+static void address_of_another_host(void **state)
+{
+	struct kg_addr addrs[8];
+
+	shell("sysctl -qw net.ipv6.conf.va.accept_dad=1 net.ipv6.conf.va.dad_transmits=1");
+	shell("ip addr add 2001:db8::2/64 dev va");
+	shell("until ip addr show dev va | grep 'db8::2/64' | grep -q dadfailed; do sleep 0.05; done");
+	settle();
+	assert_int_equal(netlink_addresses(netlink, "va", addrs, 8), 2);
+	assert_addr(&addrs[1], "2001:db8::1");
+}
+
+static void temporary_ones_are_last(void **state)
+{
+	struct kg_addr addrs[8];
+
+	shell("sysctl -qw net.ipv6.conf.va.use_tempaddr=1");
+	shell("ip addr add 2001:db8:7::7/64 dev va mngtmpaddr nodad");
+	shell("until ip addr show dev va temporary -tentative | grep -q 2001:db8:7; do sleep 0.05; done");
+	shell("ip addr add 2001:db8::4/64 dev va nodad && ip addr add 192.0.2.4/24 dev va");
+	settle();
+	assert_int_equal(netlink_addresses(netlink, "va", addrs, 8), 6);
+	assert_addr(&addrs[0], "192.0.2.1");
+	assert_addr(&addrs[1], "192.0.2.4");
+	assert_addr(&addrs[2], "2001:db8::1");
+	assert_addr(&addrs[3], "2001:db8:7::7");
+	assert_addr(&addrs[4], "2001:db8::4");
+	assert_int_equal(addrs[5].family, 6);
+	assert_memory_equal(addrs[5].ip, addrs[3].ip, 8); // of the same prefix, made up by the kernel
 }
 
 static void routes(void **state)
@@ -57,8 +87,12 @@ static void routes(void **state)
 	assert_addr(&out.source, "2001:db8::3");
 	assert_int_equal(route("2001:db8:2::5", NULL, &out), 0);
 	assert_addr(&out.next_hop, "fe80::1");
-	assert_true(route("2001:db8:3::5", NULL, &out) < 0);
-	assert_true(route("2001:db8:4::5", NULL, &out) < 0); // none
+	assert_int_equal(route("2001:db8::9", "2001:db8::1", &out), 0);
+	assert_addr(&out.source, "2001:db8::1"); // though the kernel would choose the newer one
+	assert_int_equal(route("2001:db8:3::5", NULL, &out), -EHOSTUNREACH);
+	assert_int_equal(route("2001:db8:4::5", NULL, &out), -ENETUNREACH);         // none
+	assert_int_equal(route("2001:db8::9", "2001:db8::77", &out), -ENETUNREACH); // from what is not ours
+	assert_int_equal(route("ff05::1", NULL, &out), -ENETUNREACH);               // to a group
 	assert_int_equal(route("2001:db8::9", "192.0.2.1", &out), -ENETUNREACH);
 	assert_int_equal(route("2001:db8::1", NULL, &out), 0); // ourselves
 	assert_string_equal(out.interface, "lo");
@@ -131,6 +165,8 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup_6, teardown)
 	const struct CMUnitTest tests[] = {
 		CASE(addresses_that_serve),
+		CASE(address_of_another_host),
+		CASE(temporary_ones_are_last),
 		CASE(routes),
 		CASE(the_kernel_resolves),
 		CASE(a_neighbour_changes),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What netlink.c (sockets, interfaces, addresses, routes) and netlink_watch.c (neighbours and who waits for them)
-// share.
+// What netlink.c (sockets, interfaces, addresses), netlink_route.c (routes) and netlink_watch.c (neighbours and who
+// waits for them) share.
 #pragma once
 
 #include <linux/if.h>
@@ -53,6 +53,9 @@ struct netlink {
 	bool stale;          // notifications were lost, or the facts could not be read: read all anew
 	bool changed;        // addresses or links, since changed_fn was called
 	bool routes_changed; // since the last sweep over the paths began
+	// Since the last tick but one: the kernel tells of a link before it drops its IPv4 routes, and nothing of
+	// those. So there is a second sweep at the next tick.
+	bool links_changed;
 	void (*changed_fn)(void *arg);
 	void *changed_arg;
 

@@ -163,7 +163,8 @@ static inline int setup(void **state)
 	if (unshare(CLONE_NEWNET) != 0)
 		return -1;
 	peer = start_peer();
-	shell("ip link set lo up");
+	shell("ip link set lo up && sysctl -qw net.ipv6.conf.default.accept_dad=0"); // nobody has to wait for trials
+	shell("nsenter -t %d -n sysctl -qw net.ipv6.conf.default.accept_dad=0", (int)peer);
 	shell("ip link add va address 02:00:00:00:00:01 type veth peer name vb address " PEER_MAC);
 	shell("ip link set vb netns %d", (int)peer);
 	shell("ip addr add 192.0.2.1/24 dev va && ip link set va up");

@@ -103,8 +103,8 @@ static void neighbour_set(struct netlink *netlink, struct neighbour *neighbour, 
 		hop.mtu = link->mtu;
 		memcpy(hop.source_mac, link->mac, sizeof(hop.source_mac));
 	}
-	hop.resolved = link && (link->loopback || mac);
-	if (link && !link->loopback && mac)
+	hop.resolved = link && link->up && (link->loopback || mac);
+	if (hop.resolved && !link->loopback)
 		memcpy(hop.target_mac, mac, sizeof(hop.target_mac));
 	if (memcmp(&hop, &neighbour->hop, sizeof(hop)) == 0)
 		return;

@@ -44,6 +44,21 @@ static bool is_merged(struct sip_stack *stack, const struct sip_msg *msg)
 	return merged;
 }
 
+// RFC 3261 8.2.6, RFC 4475 3.3.15: can the caller read the SDP of our answer?
+static bool accepts_sdp(const struct sip_msg *msg)
+{
+	static const char *const good[] = {"application/sdp", "application/*", "*/*", "multipart/"};
+	const char *value = sip_msg_header(msg, "Accept", 0);
+
+	if (!value)
+		return true; // RFC 3261 20.1: application/sdp is meant
+	for (unsigned n = 0; (value = sip_msg_header(msg, "Accept", n)); n++)
+		for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++)
+			if (strcasestr(value, good[i]))
+				return true;
+	return false;
+}
+
 // The call layer has no room for one more, now.
 static bool refuse_overload(struct sip_stack *stack, struct sip_msg *msg, const struct kg_addr *local)
 {
@@ -70,6 +85,8 @@ static void invite_outside(
 		return;
 	else if (sip_msg_body(msg, NULL) && (!type || strcmp(type, "application/sdp") != 0))
 		stack_answer(stack, msg, local, 415, accept_sdp);
+	else if (!accepts_sdp(msg))
+		stack_answer(stack, msg, local, 406, NULL);
 	else if (source != SIP_SOURCE_PROXY && is_merged(stack, msg))
 		stack_answer(stack, msg, local, 482, NULL);
 	else if (!refuse_overload(stack, msg, local))

@@ -120,6 +120,7 @@ static inline int fake_send(struct sip_wire *wire, const struct kg_addr *local, 
 	const char *data, size_t length)
 {
 	const char *why;
+	int status;
 
 	if (fake.sent_count == FAKE_SENT)
 		return 0;
@@ -130,7 +131,8 @@ static inline int fake_send(struct sip_wire *wire, const struct kg_addr *local, 
 	// What we send must be a message by our own measure; but the refusal of a malformed one echoes what is wrong
 	// with it.
 	if (sip_msg_parse(data, length, &fake.sent[fake.sent_count].msg, &why) != 0) {
-		if (strncmp(data, "SIP/2.0 400 ", 12) == 0 || strncmp(data, "SIP/2.0 505 ", 12) == 0) {
+		if (sscanf(data, "SIP/2.0 %d ", &status) == 1 &&
+			(status == 400 || status == 501 || status == 505 || status == 513)) {
 			free(fake.sent[fake.sent_count].data);
 			return fake.send_error;
 		}
@@ -173,7 +175,7 @@ static inline void fake_open(void)
 	kg_addr_parse(&fake.peer, "192.0.2.2", 5070);
 	options.wheel = fake.wheel = wheel_create(1000);
 	options.listen[0] = fake.local;
-	if (sip_stack_create(&options, &fake.wire, &fake.stack) != 0)
+	if (!fake.wheel || sip_stack_create(&options, &fake.wire, &fake.stack) != 0)
 		abort();
 }
 

@@ -99,7 +99,7 @@ void guard_stray(struct sip_stack *stack, const struct sip_msg *msg)
 
 // --- size ---------------------------------------------------------------------------------------------------------
 
-// Whoever is known is told, where the message can be read at all. No transaction is made.
+// Whoever is known is told, where anything can be made of the message. No transaction is made.
 static void refuse_size(struct sip_stack *stack, const struct kg_addr *local, const struct kg_addr *remote,
 	const char *data, size_t length, enum sip_refusal why)
 {
@@ -111,8 +111,10 @@ static void refuse_size(struct sip_stack *stack, const struct kg_addr *local, co
 	stack_log(stack, KG_LOG_WARN, NULL, "a message of %zu bytes from %s was refused: sip.limits.%s is %u", length,
 		kg_addr_text(remote, addr, sizeof(addr)), sip_refusal_name(why),
 		bytes ? stack->options.limits.message_bytes : stack->options.limits.headers);
-	if (sip_msg_parse(data, length, &msg, &error) != 0)
+	if (sip_msg_parse(data, length, &msg, &error) != 0) {
+		stack_answer_broken(stack, local, remote, data, length, sip_refusal_name(why));
 		return;
+	}
 	sip_msg_set_source(msg, remote);
 	if (sip_msg_is_request(msg) && sip_msg_method(msg) != SIP_ACK)
 		response = sip_msg_response(msg, bytes ? 513 : 400, bytes ? NULL : "Too Many Header Fields", "refused");

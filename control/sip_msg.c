@@ -211,37 +211,6 @@ out:
 	return error;
 }
 
-struct sip_msg *sip_msg_refusal(const char *data, size_t length, const struct kg_addr *source)
-{
-	static const char *const needed[] = {"Via", "From", "To", "Call-ID", "CSeq"};
-	struct sip_msg *msg = calloc(1, sizeof(*msg)), *response = NULL;
-	const char *why = "";
-	int error;
-
-	if (!msg)
-		return NULL;
-	msg->refs = 1;
-	msg->text = length <= SIP_MAX_MESSAGE ? malloc(length + 1) : NULL;
-	if (!msg->text)
-		goto out;
-	memcpy(msg->text, data, length);
-	msg->text[length] = '\0';
-	error = scan_head(msg, length, &why);
-	if (error == -ENOMEM || !msg->request || msg->method == SIP_ACK)
-		goto out;
-	for (size_t i = 0; i < sizeof(needed) / sizeof(*needed); i++) {
-		const char *value = sip_msg_header(msg, needed[i], 0);
-
-		if (!value || !*value || (i && sip_msg_header(msg, needed[i], 1)))
-			goto out;
-	}
-	sip_msg_set_source(msg, source);
-	response = sip_msg_response(msg, strcmp(why, "bad_version") == 0 ? 505 : 400, NULL, NULL);
-out:
-	sip_msg_unref(msg);
-	return response;
-}
-
 struct sip_msg *sip_msg_ref(struct sip_msg *msg)
 {
 	msg->refs++;

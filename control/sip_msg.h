@@ -11,7 +11,7 @@
 
 #define SIP_MAX_MESSAGE 65535
 #define SIP_MAX_HEADERS 128
-#define SIP_MAX_VIAS 32
+#define SIP_MAX_VIAS 70 // no request passes more proxies than its Max-Forwards
 #define SIP_MAX_LINE 4096
 
 enum sip_method {
@@ -41,9 +41,15 @@ int sip_msg_init(void); // once at start-up (sip_stack_open does it too): silenc
 // Owns: *out is the caller's (sip_msg_unref). Returns: 0, or -EBADMSG with a counter word in `why` ("bad_version",
 // "too_many_headers", "no_via", "bad_cseq", ...), -ENOMEM.
 int sip_msg_parse(const char *data, size_t length, struct sip_msg **out, const char **why);
-// The answer to a request that sip_msg_parse refused: 505 for a foreign version, else 400.
-// Owns: the caller's. Returns: NULL where nothing can be answered (a response, an ACK, a header that is missing).
-struct sip_msg *sip_msg_refusal(const char *data, size_t length, const struct kg_addr *source);
+// The answer to a request that was refused before it could be read (`why`: sip_msg_parse's word, or sip_limits.h's),
+// made of what can be found in its bytes: 505, 513, 501 or 400. It holds no control characters, its headers are at
+// most SIP_SALVAGE_MAX bytes of the request's. *to: where it goes, by the rules of sip_msg_reply_to; to_source: to the
+// request's source whatever its Via says.
+// Owns: the caller frees. Returns: NULL where nothing can be answered: a response, an ACK, no Via, Call-ID or CSeq, too
+// much of them, no memory.
+#define SIP_SALVAGE_MAX 8192
+char *sip_msg_salvage(const char *data, size_t length, const char *why, const struct kg_addr *source, bool to_source,
+	struct kg_addr *to, size_t *out_length);
 struct sip_msg *sip_msg_ref(struct sip_msg *msg);
 void sip_msg_unref(struct sip_msg *msg); // NULL is fine
 
@@ -61,8 +67,8 @@ const char *sip_msg_from_tag(const struct sip_msg *msg); // NULL: none
 const char *sip_msg_to_tag(const struct sip_msg *msg);   // NULL: none
 const char *sip_msg_from(const struct sip_msg *msg);     // whole header value
 const char *sip_msg_to(const struct sip_msg *msg);
-const char *sip_msg_branch(const struct sip_msg *msg);      // topmost Via; NULL: none
-const char *sip_msg_via_host(const struct sip_msg *msg);    // sent-by; IPv6 without brackets
+const char *sip_msg_branch(const struct sip_msg *msg);   // topmost Via; NULL: none
+const char *sip_msg_via_host(const struct sip_msg *msg); // sent-by; IPv6 without brackets
 // Where the first sender of a request sits as the proxies on its way saw it: `received` of its own (the last) Via, else
 // that Via's sent-by; with one Via only it is the source. Returns: false where it is no address.
 bool sip_msg_origin(const struct sip_msg *msg, struct kg_addr *out);

@@ -43,6 +43,13 @@ struct sip_msg {
 int scan_head(struct sip_msg *msg, size_t length, const char **why);
 // What a message that was cut must hold, and what osip2 would let through.
 int scan_check(struct sip_msg *msg, size_t length, const char **why);
+// Its pieces, for sip_msg_salvage.c too. All write into the text that they are given.
+char *scan_line(char **cursor, char *end, size_t *length); // unfolded, its end cut off. NULL: no line end until `end`
+char *scan_name(char *name);                               // its long form where it is a compact one (a literal then)
+char *scan_comma(char *text);                              // the next one outside quotes and angle brackets, or NULL
+char *scan_trim(char *text);
+char *scan_trim_semicolons(char *value);                     // semicolons at its end too
+int scan_push(struct sip_msg *msg, char *name, char *value); // -E2BIG past SIP_MAX_HEADERS
 // The bounds of the URI in a name-addr or addr-spec. Returns: false where quotes or brackets do not close.
 bool scan_uri(const char *value, const char **uri, size_t *length);
 bool scan_is_sip(const char *uri);    // sip: or sips:

@@ -31,7 +31,7 @@ bool text_is_token(const char *text, size_t length)
 }
 
 // RFC 3261 7.3.3, 3265, 3515, 3841, 3891, 3892, 4028, 4474; osip2 knows less than half of them.
-static char *name_expand(char *name)
+char *scan_name(char *name)
 {
 	static const char *const full[26] = {
 		['a' - 'a'] = "Accept-Contact",
@@ -62,7 +62,7 @@ static char *name_expand(char *name)
 	return (char *)full[letter - 'a']; // never written to, never freed
 }
 
-static int field_push(struct sip_msg *msg, char *name, char *value)
+int scan_push(struct sip_msg *msg, char *name, char *value)
 {
 	if (msg->field_count == SIP_MAX_HEADERS)
 		return -E2BIG;
@@ -70,7 +70,7 @@ static int field_push(struct sip_msg *msg, char *name, char *value)
 	return 0;
 }
 
-static char *trim(char *text)
+char *scan_trim(char *text)
 {
 	size_t length;
 
@@ -81,8 +81,7 @@ static char *trim(char *text)
 	return text;
 }
 
-// The next comma outside quotes and angle brackets, or NULL.
-static char *comma_find(char *text)
+char *scan_comma(char *text)
 {
 	bool quoted = false, bracket = false;
 
@@ -102,11 +101,11 @@ static char *comma_find(char *text)
 }
 
 // To these we append parameters: a semicolon that ends them (wrong, and seen) must not come to stand beside ours.
-static char *trim_semicolons(char *value)
+char *scan_trim_semicolons(char *value)
 {
 	size_t length;
 
-	value = trim(value);
+	value = scan_trim(value);
 	length = strlen(value);
 	while (length && strchr("; \t", value[length - 1]))
 		value[--length] = '\0';
@@ -119,19 +118,18 @@ static int fields_push(struct sip_msg *msg, char *name, char *value)
 	char *comma;
 
 	if (!strcasecmp(name, "Via") || !strcasecmp(name, "From") || !strcasecmp(name, "To"))
-		value = trim_semicolons(value);
+		value = scan_trim_semicolons(value);
 
-	while (list && (comma = comma_find(value))) {
+	while (list && (comma = scan_comma(value))) {
 		*comma = '\0';
-		if (field_push(msg, name, trim_semicolons(value)) != 0)
+		if (scan_push(msg, name, scan_trim_semicolons(value)) != 0)
 			return -E2BIG;
 		value = comma + 1;
 	}
-	return field_push(msg, name, trim(value));
+	return scan_push(msg, name, scan_trim(value));
 }
 
-// Take one line (unfolded, its end cut off) from *cursor. NULL: no line end until `end`.
-static char *line_take(char **cursor, char *end, size_t *length)
+char *scan_line(char **cursor, char *end, size_t *length)
 {
 	char *line = *cursor, *lf = memchr(line, '\n', (size_t)(end - line));
 
@@ -215,10 +213,10 @@ static int scan_field(struct sip_msg *msg, char *line, const char **why)
 	if (!colon)
 		return refuse(why, "bad_header");
 	*colon = '\0';
-	name = trim(line);
+	name = scan_trim(line);
 	if (name != line || !text_is_token(name, strlen(name)))
 		return refuse(why, "bad_header");
-	if (fields_push(msg, name_expand(name), colon + 1) != 0)
+	if (fields_push(msg, scan_name(name), colon + 1) != 0)
 		return refuse(why, "too_many_headers");
 	return 0;
 }
@@ -231,7 +229,7 @@ int scan_head(struct sip_msg *msg, size_t length, const char **why)
 
 	while (cursor < end && (*cursor == '\r' || *cursor == '\n')) // RFC 3261 7.5
 		cursor++;
-	line = line_take(&cursor, end, &line_length);
+	line = scan_line(&cursor, end, &line_length);
 	if (!line)
 		return refuse(why, "no_end");
 	error = line_check(line, line_length, why);
@@ -243,7 +241,7 @@ int scan_head(struct sip_msg *msg, size_t length, const char **why)
 		const char *ignored, **say = start_error || error ? &ignored : why;
 		int field_error;
 
-		line = line_take(&cursor, end, &line_length);
+		line = scan_line(&cursor, end, &line_length);
 		if (!line)
 			return start_error || error ? -EBADMSG : refuse(why, "no_end");
 		if (!line_length)

@@ -165,13 +165,22 @@ static bool is_keepalive(const char *data, size_t length)
 	return i == length;
 }
 
+void stack_answer_broken(struct sip_stack *stack, const struct kg_addr *local, const struct kg_addr *remote,
+	const char *data, size_t length, const char *why)
+{
+	struct kg_addr to;
+	size_t size;
+	char *bytes = sip_msg_salvage(data, length, why, remote, on_behind_nat(stack, remote), &to, &size);
+
+	if (bytes)
+		on_send(stack, local, &to, bytes, size);
+	free(bytes);
+}
+
 static void refuse_malformed(struct sip_stack *stack, const struct kg_addr *local, const struct kg_addr *remote,
 	const char *data, size_t length, const char *why)
 {
 	char addr[KG_ADDR_STRLEN];
-	struct sip_msg *refusal;
-	char *bytes;
-	size_t size;
 
 	stack_drop(stack, why);
 	// A stranger's garbage is not answered: it would make us a mirror.
@@ -181,12 +190,7 @@ static void refuse_malformed(struct sip_stack *stack, const struct kg_addr *loca
 	}
 	stack_log(stack, KG_LOG_WARN, NULL, "malformed message from %s: %s", kg_addr_text(remote, addr, sizeof(addr)),
 		why);
-	refusal = sip_msg_refusal(data, length, remote);
-	bytes = refusal ? sip_msg_build(refusal, &size) : NULL;
-	if (bytes)
-		on_send(stack, local, remote, bytes, size);
-	free(bytes);
-	sip_msg_unref(refusal);
+	stack_answer_broken(stack, local, remote, data, length, why);
 }
 
 void sip_stack_datagram(

@@ -100,6 +100,9 @@ void stack_answer(struct sip_stack *stack, struct sip_msg *request, const struct
 void stack_answer_as(struct sip_stack *stack, struct sip_msg *request, const struct kg_addr *local, int status,
 	const char *tag, const char *const *headers);
 // A line about a message that came (msg NULL: about none). What a flood would write is cut to some lines a second.
+// The stateless answer to a request that cannot be read, where one can be made (sip_msg_salvage).
+void stack_answer_broken(struct sip_stack *stack, const struct kg_addr *local, const struct kg_addr *remote,
+	const char *data, size_t length, const char *why);
 void stack_log(struct sip_stack *stack, enum kg_log_level level, const struct sip_msg *msg, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 

@@ -88,6 +88,7 @@ static int set_up(void **state)
 	memset(&t, 0, sizeof(t));
 	sip_msg_init();
 	t.wheel = options.wheel = wheel_create(0);
+	assert_non_null(t.wheel);
 	kg_addr_parse(&t.local, "192.0.2.1", 5060);
 	kg_addr_parse(&t.remote, "192.0.2.2", 5070);
 	return sip_txs_create(&options, &t.txs);

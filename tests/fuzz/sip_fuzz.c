@@ -29,17 +29,38 @@ static void read_all(const struct sip_msg *msg)
 		abort();
 }
 
+// An answer to what cannot be read: bounded, of lines without controls, and nothing that would be answered again.
+static void salvage(const char *data, size_t length, const char *why, const struct kg_addr *source)
+{
+	struct kg_addr to;
+	size_t size;
+	char *text = sip_msg_salvage(data, length, why, source, length & 1, &to, &size), *again;
+
+	if (!text)
+		return;
+	if (size > SIP_SALVAGE_MAX + 512 || !to.port || strncmp(text, "SIP/2.0 ", 8) != 0)
+		abort();
+	for (size_t i = 0; i < size; i++)
+		if ((unsigned char)text[i] < ' ' && text[i] != '\t' && text[i] != '\n' &&
+			(text[i] != '\r' || text[i + 1] != '\n'))
+			abort();
+	again = sip_msg_salvage(text, size, why, source, false, &to, &size);
+	if (again)
+		abort();
+	free(text);
+}
+
 static void parse_alone(const char *data, size_t length)
 {
 	struct kg_addr source;
-	struct sip_msg *msg, *answer;
+	struct sip_msg *msg, *answer = NULL;
 	const char *why = NULL;
 
 	kg_addr_parse(&source, "192.0.2.2", 5070);
 	if (sip_msg_parse(data, length, &msg, &why) != 0) {
 		if (!why)
 			abort(); // every refusal has a name
-		answer = sip_msg_refusal(data, length, &source);
+		salvage(data, length, why, &source);
 	} else {
 		read_all(msg);
 		sip_msg_set_source(msg, &source);
