@@ -17,7 +17,7 @@
 
 #include "api_client.h"
 
-#define GIVE_UP_S 20
+#define GIVE_UP_S (getenv("KEDGE_FAIL_ALLOC") ? 1 : 20) // where memory fails an answer may well not come
 
 static void on_read(struct bufferevent *connection, void *arg)
 {

@@ -39,6 +39,7 @@ int world_prepare(void **state)
 		.ports = ports_create(30000, 30009, 0),
 		.events = events_create(KEPT),
 		.reload = api_fakes_reload};
+	assert_true(t.options.base && t.options.ports && t.options.events);
 	assert_int_equal(cdr_open(t.cdr_file, t.options.events, &t.options.cdr, t.err), 0);
 	kg_addr_parse(&ip, "192.0.2.10", 0);
 	assert_int_equal(ports_get(t.options.ports, &ip, 0, &pair), 0);

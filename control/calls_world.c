@@ -101,7 +101,7 @@ int world_open(void **state)
 	options.wheel = w.wheel = wheel_create(w.now_ms);
 	options.ports = w.ports = ports_create(20000, 20015, 0);
 	w.calls = calls_create(&options);
-	return 0;
+	return w.wheel && w.ports && w.calls ? 0 : -1;
 }
 
 int world_close(void **state)

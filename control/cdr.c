@@ -54,6 +54,7 @@ int cdr_open(const char *file, struct events *events, struct cdr **out, char *er
 
 	if (!cdr || !(cdr->file = strdup(file))) {
 		free(cdr);
+		snprintf(err, 256, "no memory for cdr.file: free some and start again");
 		return -ENOMEM;
 	}
 	cdr->fd = -1;

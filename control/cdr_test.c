@@ -50,6 +50,7 @@ static int set_up(void **state)
 	snprintf(t.file, sizeof(t.file), "%s/cdr.jsonl", t.dir);
 	snprintf(t.old, sizeof(t.old), "%s/cdr.jsonl.1", t.dir);
 	t.events = events_create(16);
+	assert_non_null(t.events);
 	events_listen(t.events, &listener);
 	return 0;
 }
@@ -65,6 +66,7 @@ static int tear_down(void **state)
 
 static void open_cdr(void)
 {
+	t.cdr = NULL;
 	assert_int_equal(cdr_open(t.file, t.events, &t.cdr, t.err), 0);
 }
 

@@ -31,9 +31,17 @@ static void hear(uint64_t seq, const char *type, const char *text, void *arg)
 	strncpy(heard->text, text, sizeof(heard->text) - 1);
 }
 
+static struct events *new_events(unsigned keep)
+{
+	struct events *events = events_create(keep);
+
+	assert_non_null(events);
+	return events;
+}
+
 static void an_event_has_what_the_contract_says(void **state)
 {
-	struct events *events = events_create(8);
+	struct events *events = new_events(8);
 	struct heard heard = {0};
 	struct events_listener listener = {.fn = hear, .arg = &heard};
 	json_t *event;
@@ -59,7 +67,7 @@ static void an_event_has_what_the_contract_says(void **state)
 
 static void what_is_kept_is_replayed_without_gaps(void **state)
 {
-	struct events *events = events_create(4);
+	struct events *events = new_events(4);
 	struct heard heard = {0};
 
 	for (int i = 0; i < 10; i++)

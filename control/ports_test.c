@@ -18,9 +18,17 @@ static struct kg_addr ip(const char *text)
 	return addr;
 }
 
+static struct ports *new_ports(uint16_t first, uint16_t last, uint32_t guard_ms)
+{
+	struct ports *ports = ports_create(first, last, guard_ms);
+
+	assert_non_null(ports);
+	return ports;
+}
+
 static void gives_even_pairs_until_empty(void **state)
 {
-	struct ports *ports = ports_create(16385, 16391, 1000); // 16386/7, 16388/9, 16390/1
+	struct ports *ports = new_ports(16385, 16391, 1000); // 16386/7, 16388/9, 16390/1
 	struct kg_addr a = ip("192.0.2.1"), got;
 
 	assert_int_equal(ports_capacity(ports), 3);
@@ -36,7 +44,7 @@ static void gives_even_pairs_until_empty(void **state)
 
 static void addresses_have_pools_of_their_own(void **state)
 {
-	struct ports *ports = ports_create(20000, 20001, 0);
+	struct ports *ports = new_ports(20000, 20001, 0);
 	struct kg_addr a = ip("192.0.2.1"), b = ip("192.0.2.2"), got_a, got_b;
 
 	assert_int_equal(ports_get(ports, &a, 0, &got_a), 0);
@@ -50,7 +58,7 @@ static void addresses_have_pools_of_their_own(void **state)
 
 static void a_pair_rests_before_it_is_given_again(void **state)
 {
-	struct ports *ports = ports_create(20000, 20001, 1000);
+	struct ports *ports = new_ports(20000, 20001, 1000);
 	struct kg_addr a = ip("192.0.2.1"), got;
 
 	assert_int_equal(ports_get(ports, &a, 0, &got), 0);
@@ -63,7 +71,7 @@ static void a_pair_rests_before_it_is_given_again(void **state)
 
 static void what_was_not_taken_is_not_put(void **state)
 {
-	struct ports *ports = ports_create(20000, 20003, 0);
+	struct ports *ports = new_ports(20000, 20003, 0);
 	struct kg_addr a = ip("192.0.2.1"), got, wrong;
 
 	assert_int_equal(ports_get(ports, &a, 0, &got), 0);

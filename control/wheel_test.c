@@ -40,6 +40,14 @@ static uint64_t mixed(uint64_t i)
 	return i ^ i >> 29;
 }
 
+static struct wheel *new_wheel(uint64_t now_ms)
+{
+	struct wheel *wheel = wheel_create(now_ms);
+
+	assert_non_null(wheel);
+	return wheel;
+}
+
 // Delays over all levels, from clocks beside each slot border, in steps of any width: each is called once, at its ms.
 static void calls_each_once_at_its_ms(void **state)
 {
@@ -47,10 +55,11 @@ static void calls_each_once_at_its_ms(void **state)
 	static const uint64_t spans[] = {2, 255, 256, 257, 16384, 70000, 1100000, 90000000};
 
 	for (size_t s = 0; s < sizeof(starts) / sizeof(*starts); s++) {
-		struct wheel *wheel = wheel_create(starts[s]);
+		struct wheel *wheel = new_wheel(starts[s]);
 		struct probe *probes = calloc(TIMERS, sizeof(*probes));
 		uint64_t clock = starts[s];
 
+		assert_non_null(probes);
 		last_ms = 0;
 		for (unsigned i = 0; i < TIMERS; i++) {
 			probes[i].wheel = wheel;
@@ -81,7 +90,7 @@ static void again(struct wheel_timer *timer, void *arg)
 
 static void an_hour_goes_by(void **state)
 {
-	struct wheel *wheel = wheel_create(77);
+	struct wheel *wheel = new_wheel(77);
 	struct probe probe = {.wheel = wheel};
 
 	last_ms = 0;
@@ -105,7 +114,7 @@ static void at_once(struct wheel_timer *timer, void *arg)
 
 static void no_delay_is_the_next_ms(void **state)
 {
-	struct wheel *wheel = wheel_create(0);
+	struct wheel *wheel = new_wheel(0);
 	struct probe probe = {.wheel = wheel};
 
 	last_ms = 0;
@@ -130,7 +139,7 @@ static void stops_other(struct wheel_timer *timer, void *arg)
 // Two that are due in the same ms: whichever comes first stops the other.
 static void a_callback_stops_another(void **state)
 {
-	struct wheel *wheel = wheel_create(9);
+	struct wheel *wheel = new_wheel(9);
 	struct probe a = {.wheel = wheel}, b = {.wheel = wheel, .other = &a};
 
 	last_ms = 0;
@@ -144,7 +153,7 @@ static void a_callback_stops_another(void **state)
 
 static void restart_moves_and_stop_is_idempotent(void **state)
 {
-	struct wheel *wheel = wheel_create(0);
+	struct wheel *wheel = new_wheel(0);
 	struct probe probe = {.wheel = wheel};
 
 	last_ms = 0;
@@ -165,7 +174,7 @@ static void restart_moves_and_stop_is_idempotent(void **state)
 
 static void next_is_never_too_late(void **state)
 {
-	struct wheel *wheel = wheel_create(1000);
+	struct wheel *wheel = new_wheel(1000);
 	struct probe probe = {.wheel = wheel};
 
 	last_ms = 0;
@@ -185,7 +194,7 @@ static void next_is_never_too_late(void **state)
 
 static void outlives_its_wheel(void **state)
 {
-	struct wheel *wheel = wheel_create(0);
+	struct wheel *wheel = new_wheel(0);
 	struct probe probe = {.wheel = wheel};
 
 	wheel_start(wheel, &probe.timer, 5000, note, &probe);
