@@ -191,7 +191,7 @@ def main():
     targets = [name for name in FUZZ if wanted(f"fuzz/{name}")]
     if built.get("asan") and targets:
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            list(pool.map(lambda name: fuzz(results, name, 300 if args.long else 20), targets))
+            list(pool.map(lambda name: fuzz(results, name, 600 if args.long else 20), targets))
     if built.get("gcc"):
         namespaces(results, args, "gcc", "", args.pattern)
         worlds(results, args)
