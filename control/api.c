@@ -16,6 +16,7 @@
 #include <event2/listener.h>
 
 #include "api_private.h"
+#include "health.h"
 #include "kg_log.h"
 
 #define MAX_BODY 65536
@@ -158,7 +159,7 @@ static void get_metrics(struct api *api, struct evhttp_request *request, const c
 static void get_health(struct api *api, struct evhttp_request *request, const char *id)
 {
 	bool well;
-	json_t *health = api_health_json(api, &well);
+	json_t *health = health_json(api->options.health, &well);
 
 	api_answer_json(request, well ? 200 : 503, health);
 }

@@ -19,6 +19,7 @@ struct api_options {
 	struct ports *ports;
 	struct events *events;
 	struct cdr *cdr;
+	struct health *health;
 	int (*reload)(void *arg, char **report); // POST /v1/config/reload; report is text, freed by the API
 	void *arg;
 };

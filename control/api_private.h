@@ -29,7 +29,6 @@ void api_problem(struct evhttp_request *request, int status, const char *title, 
 json_t *api_nics_json(struct api *api);
 json_t *api_lcores_json(struct api *api);
 json_t *api_stats_json(struct api *api);
-json_t *api_health_json(struct api *api, bool *well);
 
 // metrics.c: Prometheus text
 void metrics_write(struct api *api, struct evbuffer *out);

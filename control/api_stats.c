@@ -7,7 +7,6 @@
 #include "cdr.h"
 #include "ports.h"
 
-#define HEARTBEAT_MAX_US 1000000 // a relay lcore that has not come round for this long is stuck
 
 static json_t *number(uint64_t value)
 {
@@ -108,28 +107,4 @@ json_t *api_stats_json(struct api *api)
 		(json_int_t)ports_in_use(api->options.ports), "mbufs_in_use", (json_int_t)media.mbufs_in_use, "drops",
 		drops, "counters", counters, "cdr", "written", (json_int_t)cdr_written(api->options.cdr), "lost",
 		(json_int_t)cdr_lost(api->options.cdr));
-}
-
-// Well: every relay lcore comes round and every nic has its link. An answer at all says that the control loop turns.
-json_t *api_health_json(struct api *api, bool *well)
-{
-	json_t *checks = json_array();
-	struct kg_lcore_info lcore;
-	struct kg_nic_info nic;
-
-	*well = true;
-	for (unsigned i = 0; kg_media_lcore_info(api->options.media, i, &lcore) == 0; i++) {
-		bool beats = lcore.heartbeat_age_us < HEARTBEAT_MAX_US;
-
-		*well = *well && beats;
-		json_array_append_new(
-			checks, json_pack("{s:s,s:i,s:b,s:I}", "what", "lcore", "lcore", lcore.lcore, "ok", beats,
-					"heartbeat_age_us", (json_int_t)lcore.heartbeat_age_us));
-	}
-	for (unsigned i = 0; kg_media_nic_info(api->options.media, i, &nic) == 0; i++) {
-		*well = *well && nic.link_up;
-		json_array_append_new(
-			checks, json_pack("{s:s,s:s,s:b}", "what", "nic", "nic", nic.name, "ok", nic.link_up));
-	}
-	return json_pack("{s:s,s:o}", "status", *well ? "ok" : "failing", "checks", checks);
 }

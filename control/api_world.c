@@ -15,6 +15,7 @@
 #include "api_world.h"
 #include "cdr.h"
 #include "events.h"
+#include "health.h"
 #include "ports.h"
 
 struct api_world t;
@@ -25,7 +26,7 @@ int world_prepare(void **state)
 
 	memset(&t, 0, sizeof(t));
 	api_fakes_init();
-	strcpy(t.dir, "/tmp/kedge-api-XXXXXX");
+	snprintf(t.dir, sizeof(t.dir), "%s/kedge-api-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
 	assert_non_null(mkdtemp(t.dir));
 	snprintf(t.socket, sizeof(t.socket), "%s/run/kedge.sock", t.dir);
 	snprintf(t.cdr_file, sizeof(t.cdr_file), "%s/cdr.jsonl", t.dir);
@@ -49,6 +50,12 @@ int world_prepare(void **state)
 int world_open(void **state)
 {
 	world_prepare(state);
+	t.options.health = health_create(&(struct health_options){.media = t.options.media,
+		.ports = t.options.ports,
+		.cdr = t.options.cdr,
+		.events = t.options.events,
+		.cdr_file = t.cdr_file});
+	assert_non_null(t.options.health);
 	assert_int_equal(api_open(&t.options, &t.api, t.err), 0);
 	return 0;
 }
@@ -58,6 +65,7 @@ int world_close(void **state)
 	char run[128];
 
 	api_close(t.api);
+	health_destroy(t.options.health);
 	cdr_close(t.options.cdr);
 	events_destroy(t.options.events);
 	ports_destroy(t.options.ports);

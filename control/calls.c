@@ -22,7 +22,10 @@ struct party *anchor_party(struct anchor *anchor, unsigned index)
 {
 	if (index == 0)
 		return anchor->caller;
-	return index <= CALL_HOPS ? anchor->callees[index - 1] : NULL;
+	for (unsigned hop = 0; hop < CALL_HOPS; hop++) // a hop that there was no memory for is not there
+		if (anchor->callees[hop] && --index == 0)
+			return anchor->callees[hop];
+	return NULL;
 }
 
 struct party *anchor_callee(struct anchor *anchor)

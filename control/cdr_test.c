@@ -45,7 +45,7 @@ static struct events_listener listener = {.fn = hear};
 static int set_up(void **state)
 {
 	memset(&t, 0, sizeof(t));
-	strcpy(t.dir, "/tmp/kedge-cdr-XXXXXX");
+	snprintf(t.dir, sizeof(t.dir), "%s/kedge-cdr-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
 	assert_non_null(mkdtemp(t.dir));
 	snprintf(t.file, sizeof(t.file), "%s/cdr.jsonl", t.dir);
 	snprintf(t.old, sizeof(t.old), "%s/cdr.jsonl.1", t.dir);

@@ -35,6 +35,7 @@ static const struct command {
 	{"nic", "show", NULL, "GET", "/v1/nics", table_nics, "nics: driver, addresses, rings, packets"},
 	{"lcore", "show", "--graph", "GET", "/v1/lcores", table_lcores,
 		"lcores: load and each stage's cost; --graph draws the pipeline"},
+	{"health", "show", NULL, "GET", "/healthz", table_health, "is the engine well? exit 1 where a check fails"},
 	{"stats", "show", NULL, "GET", "/v1/stats", table_stats, "what is counted, drops by reason"},
 	{"config", "reload", NULL, "POST", "/v1/config/reload", table_reload, "read the configuration again"},
 };
@@ -250,7 +251,9 @@ static int run(const struct command *command, const char *argument, const char *
 			socket_path, TIMEOUT_S);
 		return 3;
 	}
-	if (status >= 300)
+	if (status == 503 && command->print == table_health) { // an answer all the same
+		result = raw ? (printf("%s\n", text), 1) : show(command, text) ? 3 : 1;
+	} else if (status >= 300)
 		result = refused(text, raw);
 	else if (raw || graph)
 		printf("%s%s", text, graph ? "" : "\n");

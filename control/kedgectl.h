@@ -9,6 +9,7 @@ void table_call(const json_t *answer);
 void table_hangup(const json_t *answer);
 void table_legs(const json_t *answer);
 void table_leg(const json_t *answer);
+void table_health(const json_t *answer);
 void table_nics(const json_t *answer);
 void table_lcores(const json_t *answer);
 void table_stats(const json_t *answer);

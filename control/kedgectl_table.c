@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -229,6 +230,21 @@ void table_leg(const json_t *answer)
 }
 
 // --- the engine -----------------------------------------------------------------------------------------------------
+
+void table_health(const json_t *answer)
+{
+	size_t index;
+	json_t *check;
+
+	printf("%s\n", text(answer, "status"));
+	json_array_foreach(json_object_get(answer, "checks"), index, check)
+	{
+		bool good = json_is_true(json_object_get(check, "ok"));
+
+		printf("  %-4s  %-12s  %s\n", good ? "ok" : "FAIL", text(check, "what"),
+			text(check, good ? "help" : "detail"));
+	}
+}
 
 void table_nics(const json_t *answer)
 {

@@ -17,6 +17,7 @@
 #include "cdr.h"
 #include "config.h"
 #include "events.h"
+#include "health.h"
 #include "log.h"
 #include "netlink.h"
 #include "ports.h"
@@ -54,6 +55,7 @@ static struct engine {
 	struct cdr *cdr;
 	struct calls *calls;
 	struct sip_stack *stack;
+	struct health *health;
 	struct api *api;
 	uint64_t stop_at_ms; // 0: not stopping
 	char err[256];
@@ -282,6 +284,25 @@ static void stop_sip(void)
 	sip_stack_close(engine.stack);
 }
 
+static int start_health(void)
+{
+	const struct health_options options = {
+		.media = engine.media,
+		.ports = engine.ports,
+		.cdr = engine.cdr,
+		.events = engine.events,
+		.cdr_file = engine.config->cdr_file,
+	};
+
+	engine.health = health_create(&options);
+	return engine.health ? 0 : -ENOMEM;
+}
+
+static void stop_health(void)
+{
+	health_destroy(engine.health);
+}
+
 static int reload(void *arg, char **report);
 
 static int start_api(void)
@@ -295,6 +316,7 @@ static int start_api(void)
 		.ports = engine.ports,
 		.events = engine.events,
 		.cdr = engine.cdr,
+		.health = engine.health,
 		.reload = reload,
 	};
 
@@ -347,6 +369,7 @@ static const struct room {
 	{"books", start_books, stop_books},
 	{"calls", start_calls, stop_calls},
 	{"sip", start_sip, stop_sip},
+	{"health", start_health, stop_health},
 	{"api", start_api, stop_api},
 	{"main", start_turning, stop_turning},
 };
@@ -365,6 +388,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		malloc_trim(0);
 	}
 	kg_media_poll(engine.media, calls_media_event, engine.calls);
+	health_turn(engine.health, now, TICK_MS);
 	if (engine.stop_at_ms && (now >= engine.stop_at_ms || calls_idle(engine.calls)))
 		event_base_loopbreak(engine.base);
 }

@@ -4,6 +4,7 @@
 #include <event2/buffer.h>
 
 #include "api_private.h"
+#include "health.h"
 #include "cdr.h"
 #include "ports.h"
 
@@ -183,8 +184,18 @@ static void write_stages(struct api *api, struct evbuffer *out, const char *name
 				(unsigned long long)(cycles ? lcore.stages[j].cycles : lcore.stages[j].packets));
 }
 
+static void write_health(struct api *api, struct evbuffer *out)
+{
+	head(out, "kedge_health", "gauge", "1 where a check is well, 0 where it is not");
+	for (unsigned i = 0; health_name(i); i++)
+		labelled(out, "kedge_health", "check", health_name(i), health_good(api->options.health, i));
+	gauge(out, "kedge_control_lag_ms", health_lag_ms(api->options.health),
+		"how late the control loop was at most in the last 10 to 20 s");
+}
+
 void metrics_write(struct api *api, struct evbuffer *out)
 {
+	write_health(api, out);
 	write_calls(api, out);
 	write_sip(api, out);
 	write_media(api, out);

@@ -440,7 +440,7 @@ int netlink_open(struct event_base *base, struct netlink **out, char *err)
 		error = read_facts(netlink);
 	if (error)
 		goto out;
-	netlink->changed = netlink->routes_changed = false;
+	netlink->changed = netlink->routes_changed = netlink->links_changed = false;
 	netlink->readable =
 		event_new(base, mnl_socket_get_fd(netlink->follow), EV_READ | EV_PERSIST, on_readable, netlink);
 	netlink->tick = event_new(base, -1, EV_PERSIST, on_tick, netlink);

@@ -181,7 +181,8 @@ static inline void fake_open(void)
 
 static inline void fake_close(void)
 {
-	sip_stack_close(fake.stack);
+	if (fake.stack)
+		sip_stack_close(fake.stack);
 	wheel_destroy(fake.wheel);
 	for (unsigned i = 0; i < fake.sent_count; i++) {
 		sip_msg_unref(fake.sent[i].msg);

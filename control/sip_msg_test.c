@@ -110,6 +110,7 @@ static char *grown(const char *name, unsigned count, unsigned width, size_t *len
 	char *text = NULL;
 	FILE *out = open_memstream(&text, length);
 
+	assert_non_null(out);
 	fputs(INVITE HEAD "CSeq: 1 INVITE\r\n", out);
 	for (unsigned i = 0; i < count; i++) {
 		fputs(name, out);
@@ -118,7 +119,8 @@ static char *grown(const char *name, unsigned count, unsigned width, size_t *len
 		fputs("\r\n", out);
 	}
 	fputs("\r\n", out);
-	fclose(out);
+	assert_int_equal(fclose(out), 0);
+	assert_non_null(text);
 	return text;
 }
 
@@ -204,6 +206,7 @@ static void builds_what_reads_the_same(void **state)
 	size_t length, body_length;
 	char *text;
 
+	assert_non_null(msg);
 	assert_int_equal(sip_msg_add(msg, "From", "\"O,'x\" <sip:%41@b>;tag=f"), 0);
 	assert_int_equal(sip_msg_add(msg, "To", "<tel:+12;ext=3>"), 0);
 	assert_int_equal(sip_msg_add(msg, "Call-ID", "c@1"), 0);
@@ -240,6 +243,7 @@ static void refuses_to_build_what_would_inject(void **state)
 {
 	struct sip_msg *msg = sip_msg_request("OPTIONS", "sip:x");
 
+	assert_non_null(msg);
 	assert_int_equal(sip_msg_add(msg, "X", "a\r\nb: c"), -EINVAL);
 	assert_int_equal(sip_msg_add(msg, "X", "a\nb"), -EINVAL);
 	assert_int_equal(sip_msg_add(msg, "X\r\nY", "a"), -EINVAL);
@@ -271,6 +275,7 @@ static void a_response_echoes_its_request(void **state)
 	to = sip_msg_reply_to(msg);
 	assert_int_equal(to.port, 6000);
 	response = sip_msg_response(msg, 180, NULL, "ours");
+	assert_non_null(response);
 	assert_string_equal(sip_msg_header(response, "Via", 0),
 		"SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKa;received=2001:db8::9;rport=6000");
 	assert_string_equal(sip_msg_header(response, "Via", 1), "SIP/2.0/UDP far");
@@ -297,6 +302,7 @@ static void a_semicolon_at_the_end_is_dropped(void **state)
 	assert_string_equal(parse(text, sizeof(text) - 1, &msg), "ok");
 	sip_msg_set_source(msg, &source);
 	response = sip_msg_response(msg, 481, NULL, "t");
+	assert_non_null(response);
 	assert_string_equal(sip_msg_to(response), "<sip:c@d>;tag=t");
 	assert_string_equal(sip_msg_header(response, "Via", 0), "SIP/2.0/UDP h;branch=z9hG4bKa;received=192.0.2.9");
 	assert_string_equal(sip_msg_header(response, "Via", 1), "SIP/2.0/UDP i");

@@ -16,6 +16,13 @@ static inline int tear_down(void **state)
 	return 0;
 }
 
+// The session of the call, which must be there.
+static inline struct sip_session *live(void)
+{
+	assert_non_null(fake.session);
+	return fake.session;
+}
+
 #define TOLD(text) assert_string_equal(fake.told, text)
 
 static inline void told_is_forgotten(void)

@@ -19,8 +19,8 @@
 static void ring_and_answer(void)
 {
 	fake_request("INVITE", "i1", 10, "", "", "v=0\r\n");
-	sip_session_provisional(fake.session, 0, 180, NULL, NULL, NULL);
-	sip_session_answer(fake.session, 0, "v=0 ours", NULL);
+	sip_session_provisional(live(), 0, 180, NULL, NULL, NULL);
+	sip_session_answer(live(), 0, "v=0 ours", NULL);
 }
 
 static void called_answered_acked_and_ended(void **state)
@@ -32,20 +32,22 @@ static void called_answered_acked_and_ended(void **state)
 	fake_request("INVITE", "i1", 10, "", "Record-Route: <sip:192.0.2.40;lr>\r\nTimestamp: 54\r\n", "v=0\r\n");
 	TOLD("invite");
 	msg = fake_last("SIP/2.0 100 Trying", NULL);
+	assert_non_null(msg);
 	assert_null(sip_msg_to_tag(msg));
 	assert_string_equal(sip_msg_header(msg, "Timestamp", 0), "54");
 	assert_string_equal(
 		sip_msg_header(msg, "Via", 0), "SIP/2.0/UDP 192.0.2.2:5070;branch=z9hG4bKi1;received=192.0.2.2");
-	assert_int_equal(sip_session_provisional(fake.session, 0, 183, "Wait", "v=0 early", extra), 0);
-	assert_int_equal(sip_session_provisional(fake.session, 0, 100, NULL, NULL, NULL), -EINVAL);
-	assert_int_equal(sip_session_provisional(fake.session, SIP_FORKS, 180, NULL, NULL, NULL), -EINVAL);
+	assert_int_equal(sip_session_provisional(live(), 0, 183, "Wait", "v=0 early", extra), 0);
+	assert_int_equal(sip_session_provisional(live(), 0, 100, NULL, NULL, NULL), -EINVAL);
+	assert_int_equal(sip_session_provisional(live(), SIP_FORKS, 180, NULL, NULL, NULL), -EINVAL);
 	msg = fake_last("SIP/2.0 183 Wait", NULL);
+	assert_non_null(msg);
 	assert_string_equal(sip_msg_header(msg, "X-A", 0), "1");
 	assert_string_equal(sip_msg_body(msg, NULL), "v=0 early");
 	assert_string_equal(sip_msg_header(msg, "Record-Route", 0), "<sip:192.0.2.40;lr>");
-	assert_int_equal(sip_session_answer(fake.session, 0, "v=0 ours", NULL), 0);
-	assert_int_equal(sip_session_answer(fake.session, 0, NULL, NULL), -EALREADY);
-	assert_int_equal(sip_session_reject(fake.session, 486, NULL, NULL), -EALREADY);
+	assert_int_equal(sip_session_answer(live(), 0, "v=0 ours", NULL), 0);
+	assert_int_equal(sip_session_answer(live(), 0, NULL, NULL), -EALREADY);
+	assert_int_equal(sip_session_reject(live(), 486, NULL, NULL), -EALREADY);
 	assert_string_equal(our_tag("SIP/2.0 183"), our_tag("SIP/2.0 200"));
 	fake_wait(700);
 	assert_int_equal(fake_count("SIP/2.0 200"), 2);
@@ -56,8 +58,9 @@ static void called_answered_acked_and_ended(void **state)
 	fake_wait(60000);
 	assert_int_equal(fake_count("SIP/2.0 200"), 2);
 	TOLD("invite acked");
-	assert_int_equal(sip_session_bye(fake.session, extra), 0);
+	assert_int_equal(sip_session_bye(live(), extra), 0);
 	msg = fake_last("BYE sip:peer@192.0.2.2:5070 ", &bye);
+	assert_non_null(msg);
 	assert_string_equal(sip_msg_header(msg, "Route", 0), "<sip:192.0.2.40;lr>");
 	assert_string_equal(sip_msg_to(msg), "\"Peer\" <sip:peer@192.0.2.2>;tag=peer");
 	assert_int_equal(fake.sent[bye].to.ip[3], 40);
@@ -83,7 +86,7 @@ static void lost_200_comes_again_until_its_ack(void **state)
 	TOLD("invite timed_out:1");
 	assert_int_equal(fake_count("BYE"), 1);
 	assert_int_equal(fake_count("SIP/2.0 200"), 11);
-	assert_int_equal(sip_session_bye(fake.session, NULL), -EALREADY);
+	assert_int_equal(sip_session_bye(live(), NULL), -EALREADY);
 	fake_request("ACK", "a1", 10, our_tag("SIP/2.0 200"), "", ""); // late
 	TOLD("invite timed_out:1");
 	nothing_stays();
@@ -96,8 +99,8 @@ static void bye_waits_for_the_ack(void **state)
 	unsigned bye;
 
 	ring_and_answer();
-	assert_int_equal(sip_session_bye(fake.session, reason), 0);
-	assert_int_equal(sip_session_bye(fake.session, NULL), -EALREADY);
+	assert_int_equal(sip_session_bye(live(), reason), 0);
+	assert_int_equal(sip_session_bye(live(), NULL), -EALREADY);
 	assert_int_equal(fake_count("BYE"), 0);
 	fake_request("ACK", "a1", 9, our_tag("SIP/2.0 200"), "", ""); // of another INVITE
 	assert_int_equal(fake_count("BYE"), 0);
@@ -114,7 +117,7 @@ static void bye_waits_for_the_ack_in_vain(void **state)
 	unsigned bye;
 
 	ring_and_answer();
-	sip_session_bye(fake.session, NULL);
+	sip_session_bye(live(), NULL);
 	fake_wait(31999);
 	assert_int_equal(fake_count("BYE"), 0);
 	fake_wait(1);
@@ -137,7 +140,7 @@ static void caller_hangs_up_before_its_ack(void **state)
 static void caller_ends_the_early_dialog(void **state)
 {
 	fake_request("INVITE", "i1", 10, "", "", "");
-	sip_session_provisional(fake.session, 0, 180, NULL, NULL, NULL);
+	sip_session_provisional(live(), 0, 180, NULL, NULL, NULL);
 	fake_request("BYE", "b1", 11, our_tag("SIP/2.0 180"), "", "");
 	TOLD("invite ended");
 	assert_non_null(fake_last("SIP/2.0 487", NULL));
@@ -151,12 +154,12 @@ static void caller_ends_the_early_dialog(void **state)
 static void called_cancelled(void **state)
 {
 	fake_request("INVITE", "i1", 10, "", "", "");
-	sip_session_provisional(fake.session, 0, 180, NULL, NULL, NULL);
+	sip_session_provisional(live(), 0, 180, NULL, NULL, NULL);
 	fake_request("CANCEL", "i1", 10, "", "", "");
 	TOLD("invite cancelled");
 	assert_string_equal(our_tag("SIP/2.0 200"), our_tag("SIP/2.0 180"));
 	assert_string_equal(our_tag("SIP/2.0 487"), our_tag("SIP/2.0 180"));
-	assert_int_equal(sip_session_answer(fake.session, 0, NULL, NULL), -EALREADY);
+	assert_int_equal(sip_session_answer(live(), 0, NULL, NULL), -EALREADY);
 	fake_wait(600);
 	assert_int_equal(fake_count("SIP/2.0 487"), 2);
 	fake_request("ACK", "i1", 10, our_tag("SIP/2.0 487"), "", "");
@@ -185,8 +188,8 @@ static void rejected(void **state)
 	static const char *const retry[] = {"Retry-After", "10", NULL};
 
 	fake_request("INVITE", "i1", 10, "", "", "");
-	assert_int_equal(sip_session_reject(fake.session, 200, NULL, NULL), -EINVAL);
-	assert_int_equal(sip_session_reject(fake.session, 503, NULL, retry), 0);
+	assert_int_equal(sip_session_reject(live(), 200, NULL, NULL), -EINVAL);
+	assert_int_equal(sip_session_reject(live(), 503, NULL, retry), 0);
 	assert_string_equal(sip_msg_header(fake_last("SIP/2.0 503 Service Unavailable", NULL), "Retry-After", 0), "10");
 	fake_wait(33000); // its ACK never comes
 	assert_int_equal(fake_count("SIP/2.0 503"), 11);
@@ -199,13 +202,13 @@ static void forks_upstream_have_tags_of_their_own(void **state)
 	char tag0[64], tag1[64];
 
 	fake_request("INVITE", "i1", 10, "", "", "");
-	sip_session_provisional(fake.session, 0, 180, NULL, NULL, NULL);
+	sip_session_provisional(live(), 0, 180, NULL, NULL, NULL);
 	snprintf(tag0, sizeof(tag0), "%s", our_tag("SIP/2.0 180"));
-	sip_session_provisional(fake.session, 3, 183, NULL, NULL, NULL);
+	sip_session_provisional(live(), 3, 183, NULL, NULL, NULL);
 	snprintf(tag1, sizeof(tag1), "%s", our_tag("SIP/2.0 183"));
 	assert_string_not_equal(tag0, tag1);
 	assert_int_equal(counts_now().dialogs, 2);
-	sip_session_answer(fake.session, 3, NULL, NULL);
+	sip_session_answer(live(), 3, NULL, NULL);
 	assert_string_equal(our_tag("SIP/2.0 200"), tag1);
 	assert_int_equal(counts_now().dialogs, 1);
 	fake_request("ACK", "a1", 10, tag0, "", "");
@@ -219,12 +222,12 @@ static void forks_upstream_have_tags_of_their_own(void **state)
 static void long_ringing_is_said_each_minute(void **state)
 {
 	fake_request("INVITE", "i1", 10, "", "", "");
-	sip_session_provisional(fake.session, 0, 180, NULL, NULL, NULL);
+	sip_session_provisional(live(), 0, 180, NULL, NULL, NULL);
 	fake_wait(59999);
 	assert_int_equal(fake_count("SIP/2.0 180"), 1);
 	fake_wait(60001);
 	assert_int_equal(fake_count("SIP/2.0 180"), 3);
-	sip_session_reject(fake.session, 480, NULL, NULL);
+	sip_session_reject(live(), 480, NULL, NULL);
 	nothing_stays();
 	assert_int_equal(fake_count("SIP/2.0 180"), 3);
 }
@@ -387,7 +390,7 @@ static void a_flood_of_strangers_is_not_read(void **state)
 
 	sip_stack_set_limits(fake.stack, &few);
 	fake_request("INVITE", "i", 1, "", "", "");
-	sip_session_answer(fake.session, 0, "v=0\r\n", NULL);
+	sip_session_answer(live(), 0, "v=0\r\n", NULL);
 	fake.stranger = true;
 	for (int i = 0; i < 100; i++)
 		fake_request("OPTIONS", "o", 1, "", "", "");
@@ -447,7 +450,7 @@ static void no_room_for_one_more(void **state)
 	fake.refusal = 0;
 	fake_request("INVITE", "j", 2, "", "", "");
 	TOLD("invite");
-	sip_session_reject(fake.session, 486, NULL, NULL);
+	sip_session_reject(live(), 486, NULL, NULL);
 	nothing_stays();
 }
 
@@ -458,10 +461,10 @@ static void merged_requests_of_a_phone(void **state)
 	TOLD("invite");
 	fake_request("INVITE", "j", 1, "", "", ""); // the same by another way
 	assert_non_null(fake_last("SIP/2.0 482", NULL));
-	sip_session_reject(fake.session, 403, NULL, NULL);
+	sip_session_reject(live(), 403, NULL, NULL);
 	fake_request("INVITE", "k", 1, "", "", ""); // the first is answered: a new attempt
 	TOLD("invite invite");
-	sip_session_reject(fake.session, 403, NULL, NULL);
+	sip_session_reject(live(), 403, NULL, NULL);
 	nothing_stays();
 }
 
@@ -541,13 +544,14 @@ static void close_with_everything_alive(void **state)
 	fake_call();
 	fake.react = NULL;
 	fake_request("INVITE", "i1", 10, "", "", "");
-	sip_session_provisional(fake.session, 0, 180, NULL, NULL, NULL);
+	sip_session_provisional(live(), 0, 180, NULL, NULL, NULL);
 	fake_request("INVITE", "i2", 11, "", "", "");
-	sip_session_answer(fake.session, 0, NULL, NULL);
+	sip_session_answer(live(), 0, NULL, NULL);
 	fake_request("OPTIONS", "o1", 11, "", "", "");
 	fake.react = do_everything; // also from freed
 	fake.freed = 0;
 	sip_stack_close(fake.stack);
+	fake.stack = NULL;
 	assert_int_equal(fake.freed, 4);
 	fake.react = NULL;
 	fake.stack = NULL;
@@ -572,9 +576,9 @@ static void what_peers_write_is_not_injected(void **state)
 	invite.from = "<sip:us@192.0.2.1>\r\nX-Evil: 1";
 	assert_null(sip_session_invite(fake.stack, &invite, NULL));
 	fake_request("INVITE", "i1", 10, "", "", "");
-	assert_int_equal(sip_session_provisional(fake.session, 0, 180, "Ring\r\nX-Evil: 1", NULL, NULL), -EINVAL);
-	assert_int_equal(sip_session_answer(fake.session, 0, NULL, bad), -EINVAL);
-	assert_int_equal(sip_session_answer(fake.session, 0, NULL, NULL), 0);
+	assert_int_equal(sip_session_provisional(live(), 0, 180, "Ring\r\nX-Evil: 1", NULL, NULL), -EINVAL);
+	assert_int_equal(sip_session_answer(live(), 0, NULL, bad), -EINVAL);
+	assert_int_equal(sip_session_answer(live(), 0, NULL, NULL), 0);
 	assert_int_equal(fake.freed, 0);
 	for (unsigned i = 0; i < fake.sent_count; i++)
 		assert_null(strstr(fake.sent[i].data, "Evil"));
@@ -594,7 +598,7 @@ static void traces_and_counts_see_each_message(void **state)
 	assert_int_equal(counts.responses_out[2], 2);
 	assert_int_equal(counts.retransmits_out, 1);
 	assert_int_equal(fake.traced, 6);
-	sip_session_bye(fake.session, NULL);
+	sip_session_bye(live(), NULL);
 	sip_stack_counts(fake.stack, &counts);
 	assert_int_equal(counts.requests_out[SIP_BYE], 1);
 }

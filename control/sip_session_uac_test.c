@@ -24,22 +24,24 @@ static void call_answered_and_hung_up_by_us(void **state)
 	unsigned bye;
 
 	fake_call();
-	assert_string_equal(dialog_of(fake.session), "none");
+	assert_string_equal(dialog_of(live()), "none");
 	msg = fake_last("INVITE sip:peer@192.0.2.2:5070", NULL);
+	assert_non_null(msg);
 	assert_string_equal(sip_msg_header(msg, "Max-Forwards", 0), "69");
 	assert_string_equal(sip_msg_contact_uri(msg), "sip:192.0.2.1:5060");
 	assert_string_equal(sip_msg_content_type(msg), "application/sdp");
 	fake_response(0, 100, "", "");
 	fake_response(0, 180, "x", "");
-	assert_string_equal(dialog_of(fake.session), "early");
+	assert_string_equal(dialog_of(live()), "early");
 	fake_response(0, 200, "x", "");
-	assert_string_equal(dialog_of(fake.session), "confirmed");
+	assert_string_equal(dialog_of(live()), "confirmed");
 	fake_wait(300000);                                        // no ring timer any more
-	assert_int_equal(sip_session_bye(fake.session, NULL), 0); // ACK goes first, though nobody asked
+	assert_int_equal(sip_session_bye(live(), NULL), 0); // ACK goes first, though nobody asked
 	assert_non_null(fake_last("ACK sip:x@192.0.2.2:5070 ", NULL));
 	msg = fake_last("BYE sip:x@192.0.2.2:5070 ", &bye);
+	assert_non_null(msg);
 	assert_int_equal(sip_msg_cseq(msg), 2);
-	assert_int_equal(sip_session_bye(fake.session, reason), -EALREADY);
+	assert_int_equal(sip_session_bye(live(), reason), -EALREADY);
 	fake_response(bye, 200, "", "");
 	TOLD("provisional:0 answered:0 bye_done:200");
 	assert_int_equal(counts_now().dialogs, 0);
@@ -55,8 +57,8 @@ static void ack_is_one_and_the_same_for_each_copy(void **state)
 	fake_response(0, 200, "x", "");
 	fake_response(0, 200, "x", ""); // not acknowledged yet: nothing to say
 	assert_int_equal(fake_count("ACK"), 0);
-	assert_int_equal(sip_session_ack(fake.session, "v=0 answer"), 0);
-	assert_int_equal(sip_session_ack(fake.session, NULL), -EALREADY);
+	assert_int_equal(sip_session_ack(live(), "v=0 answer"), 0);
+	assert_int_equal(sip_session_ack(live(), NULL), -EALREADY);
 	fake_response(0, 200, "x", ""); // our ACK was lost
 	fake_wait(20000);
 	fake_response(0, 200, "x", "");
@@ -72,6 +74,7 @@ static void ack_is_one_and_the_same_for_each_copy(void **state)
 	told_is_forgotten();
 	fake.session = NULL;
 	sip_stack_close(fake.stack);
+	fake.stack = NULL;
 	TOLD("freed");
 	assert_int_equal(fake.closed, 1);
 	struct sip_stack_options options = {.wheel = fake.wheel, .ops = &fake_ops};
@@ -95,12 +98,12 @@ static void called_party_hangs_up(void **state)
 {
 	fake_call();
 	fake_response(0, 200, "x", "");
-	sip_session_ack(fake.session, NULL);
+	sip_session_ack(live(), NULL);
 	peer_request("BYE", 1, "");
 	assert_non_null(fake_last("SIP/2.0 200", NULL));
 	TOLD("answered:0 ended");
-	assert_string_equal(dialog_of(fake.session), "terminated");
-	assert_int_equal(sip_session_bye(fake.session, NULL), -EALREADY);
+	assert_string_equal(dialog_of(live()), "terminated");
+	assert_int_equal(sip_session_bye(live(), NULL), -EALREADY);
 	peer_request("BYE", 1, ""); // a copy: of the transaction
 	peer_request("BYE", 2, ""); // another one: of nothing
 	assert_non_null(fake_last("SIP/2.0 481", NULL));
@@ -115,7 +118,7 @@ static void hung_up_before_our_ack(void **state)
 	peer_request("BYE", 1, "");
 	TOLD("answered:0 ended");
 	assert_int_equal(fake_count("ACK"), 1); // or the peer would repeat its 2xx
-	assert_int_equal(sip_session_ack(fake.session, NULL), -EALREADY);
+	assert_int_equal(sip_session_ack(live(), NULL), -EALREADY);
 	nothing_stays();
 }
 
@@ -125,8 +128,8 @@ static void byes_cross(void **state)
 
 	fake_call();
 	fake_response(0, 200, "x", "");
-	sip_session_ack(fake.session, NULL);
-	sip_session_bye(fake.session, NULL);
+	sip_session_ack(live(), NULL);
+	sip_session_bye(live(), NULL);
 	fake_last("BYE", &bye);
 	peer_request("BYE", 1, "");
 	assert_int_equal(fake_count("SIP/2.0 200"), 1);
@@ -141,8 +144,8 @@ static void bye_that_nobody_answers(void **state)
 {
 	fake_call();
 	fake_response(0, 200, "x", "");
-	sip_session_ack(fake.session, NULL);
-	sip_session_bye(fake.session, NULL);
+	sip_session_ack(live(), NULL);
+	sip_session_bye(live(), NULL);
 	fake_wait(31999);
 	TOLD("answered:0");
 	fake_wait(1);
@@ -239,8 +242,8 @@ static void cancel_waits_for_a_provisional(void **state)
 	unsigned cancel;
 
 	fake_call();
-	assert_int_equal(sip_session_cancel(fake.session, reason), 0);
-	assert_int_equal(sip_session_cancel(fake.session, NULL), -EALREADY);
+	assert_int_equal(sip_session_cancel(live(), reason), 0);
+	assert_int_equal(sip_session_cancel(live(), NULL), -EALREADY);
 	assert_int_equal(fake_count("CANCEL"), 0);
 	fake_response(0, 100, "", "");
 	assert_non_null(fake_last("CANCEL", &cancel));
@@ -256,7 +259,7 @@ static void cancel_waits_for_a_provisional(void **state)
 static void cancel_of_a_dumb_peer(void **state)
 {
 	fake_call();
-	sip_session_cancel(fake.session, NULL);
+	sip_session_cancel(live(), NULL);
 	fake_wait(32000);
 	TOLD("timed_out:0");
 	assert_int_equal(fake_count("CANCEL"), 0);
@@ -267,7 +270,7 @@ static void cancel_that_changes_nothing(void **state)
 {
 	fake_call();
 	fake_response(0, 180, "x", "");
-	sip_session_cancel(fake.session, NULL);
+	sip_session_cancel(live(), NULL);
 	fake_wait(31999);
 	TOLD("provisional:0");
 	fake_wait(1);
@@ -282,7 +285,7 @@ static void cancel_crosses_an_answer(void **state)
 
 	fake_call();
 	fake_response(0, 180, "x", "");
-	sip_session_cancel(fake.session, NULL);
+	sip_session_cancel(live(), NULL);
 	fake_response(0, 200, "x", "");
 	fake_last("CANCEL", &cancel);
 	fake_response(cancel, 481, "x", "");
@@ -306,7 +309,7 @@ static void forks_are_numbered_and_extra_answers_ended(void **state)
 	fake_response(0, 180, "x", "");
 	assert_int_equal(counts_now().dialogs, 2);
 	fake_response(0, 200, "y", "");
-	sip_session_ack(fake.session, NULL);
+	sip_session_ack(live(), NULL);
 	fake_response(0, 200, "x", "");
 	fake_response(0, 200, "z", "");
 	TOLD("provisional:0 provisional:1 provisional:0 answered:1");
@@ -318,10 +321,10 @@ static void forks_are_numbered_and_extra_answers_ended(void **state)
 	fake_response(0, 200, "x", ""); // its ACK was lost: again, and no second BYE
 	assert_int_equal(fake_count("ACK sip:x@"), 2);
 	assert_int_equal(fake_count("BYE sip:x@"), 1);
-	assert_string_equal(dialog_of(fake.session), "confirmed");
+	assert_string_equal(dialog_of(live()), "confirmed");
 	fake_wait(40000); // z never answers its BYE
 	assert_int_equal(counts_now().dialogs, 1);
-	sip_session_bye(fake.session, NULL);
+	sip_session_bye(live(), NULL);
 	fake_last("BYE sip:y@", &bye);
 	fake_response(bye, 200, "", "");
 	nothing_stays();
@@ -339,10 +342,10 @@ static void more_forks_than_places(void **state)
 	assert_int_equal(counts_now().dialogs, SIP_FORKS);
 	assert_int_equal(drops_of("too_many_forks"), 2);
 	fake_response(0, 200, "t9", ""); // an answer finds a place
-	sip_session_ack(fake.session, NULL);
+	sip_session_ack(live(), NULL);
 	assert_non_null(fake_last("ACK sip:t9@", NULL));
 	assert_int_equal(counts_now().dialogs, 1);
-	sip_session_bye(fake.session, NULL);
+	sip_session_bye(live(), NULL);
 	nothing_stays();
 }
 
@@ -353,13 +356,14 @@ static void route_set_is_reversed_and_followed(void **state)
 
 	fake_call();
 	fake_response(0, 200, "x", "Record-Route: <sip:192.0.2.30;lr>, <sip:192.0.2.20:5080;lr>\r\n");
-	sip_session_ack(fake.session, NULL);
+	sip_session_ack(live(), NULL);
 	msg = fake_last("ACK sip:x@192.0.2.2:5070 ", &index);
+	assert_non_null(msg);
 	assert_string_equal(sip_msg_header(msg, "Route", 0), "<sip:192.0.2.20:5080;lr>");
 	assert_string_equal(sip_msg_header(msg, "Route", 1), "<sip:192.0.2.30;lr>");
 	assert_int_equal(fake.sent[index].to.port, 5080);
 	assert_int_equal(fake.sent[index].to.ip[3], 20);
-	sip_session_bye(fake.session, NULL);
+	sip_session_bye(live(), NULL);
 	fake_last("BYE sip:x@192.0.2.2:5070 ", &index);
 	assert_int_equal(fake.sent[index].to.port, 5080);
 	nothing_stays();
@@ -371,8 +375,9 @@ static void strict_router_becomes_the_request_uri(void **state)
 
 	fake_call();
 	fake_response(0, 200, "x", "Record-Route: <sip:192.0.2.30;lr>, <sip:192.0.2.20:5080>\r\n");
-	sip_session_ack(fake.session, NULL);
+	sip_session_ack(live(), NULL);
 	msg = fake_last("ACK sip:192.0.2.20:5080 ", NULL);
+	assert_non_null(msg);
 	assert_string_equal(sip_msg_header(msg, "Route", 0), "<sip:192.0.2.30;lr>");
 	assert_string_equal(sip_msg_header(msg, "Route", 1), "<sip:x@192.0.2.2:5070>");
 	assert_null(sip_msg_header(msg, "Route", 2));
@@ -382,9 +387,9 @@ static void contact_headers_are_not_for_the_request_uri(void **state)
 {
 	fake_call();
 	fake_response(0, 200, "who?a@x;p?X-Evil=1&body=", "");
-	sip_session_ack(fake.session, NULL);
+	sip_session_ack(live(), NULL);
 	assert_non_null(fake_last("ACK sip:who?a@x;p SIP/2.0\r\n", NULL));
-	sip_session_bye(fake.session, NULL);
+	sip_session_bye(live(), NULL);
 	nothing_stays();
 }
 

@@ -136,7 +136,9 @@ static void receive_response(int status, const char *method)
 
 	assert_int_equal(sip_msg_parse(t.sent[0].data, strlen(t.sent[0].data), &request, &why), 0);
 	response = sip_msg_response(request, status, NULL, status > 100 ? "peer" : NULL);
+	assert_non_null(response);
 	bytes = sip_msg_build(response, &length);
+	assert_non_null(bytes);
 	receive(bytes);
 	free(bytes);
 	sip_msg_unref(response);
@@ -148,6 +150,7 @@ static struct sip_tx *client(const char *method)
 	struct sip_msg *msg = sip_msg_request(method, "sip:b@192.0.2.2:5070");
 	struct sip_tx *tx;
 
+	assert_non_null(msg);
 	sip_msg_add(msg, "From", "<sip:a@192.0.2.1>;tag=a");
 	sip_msg_add(msg, "To", "<sip:b@192.0.2.2>");
 	sip_msg_add(msg, "Call-ID", "c1");
@@ -161,8 +164,9 @@ static struct sip_tx *client(const char *method)
 
 static void respond(int status)
 {
-	struct sip_msg *msg = sip_msg_response(sip_tx_request(t.server), status, NULL, "us");
+	struct sip_msg *msg = t.server ? sip_msg_response(sip_tx_request(t.server), status, NULL, "us") : NULL;
 
+	assert_non_null(msg);
 	assert_int_equal(sip_tx_respond(t.server, msg), 0);
 	sip_msg_unref(msg);
 }
@@ -373,7 +377,9 @@ static void timer_j(void **state)
 	receive_request("OPTIONS", "z9hG4bKa", "");
 	receive_request("OPTIONS", "z9hG4bKa", ""); // Trying: absorbed
 	assert_int_equal(t.sent_count, 0);
+	assert_non_null(t.server);
 	late = sip_msg_response(sip_tx_request(t.server), 500, NULL, "us");
+	assert_non_null(late);
 	respond(200);
 	assert_int_equal(sip_tx_respond(t.server, late), -EALREADY);
 	sip_msg_unref(late);
@@ -416,6 +422,7 @@ static void old_peers_without_a_branch(void **state)
 		invite = t.server;
 		receive_request("INVITE", branches[i], "");
 		receive_request("CANCEL", branches[i], "");
+		assert_non_null(t.server);
 		assert_ptr_not_equal(invite, t.server); // CANCEL has one of its own
 		assert_ptr_equal(sip_txs_find_invite(t.txs, sip_tx_request(t.server)), invite);
 		t.server = invite;
@@ -431,6 +438,7 @@ static void a_lower_case_method_is_another_method(void **state)
 {
 	receive_request("invite", "z9hG4bKa", "");
 	receive_request("CANCEL", "z9hG4bKa", "");
+	assert_non_null(t.server);
 	assert_null(sip_txs_find_invite(t.txs, sip_tx_request(t.server)));
 	receive_request("ACK", "z9hG4bKa", "");
 	assert_int_equal(t.acks, 1);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Linked into the control plane's unit tests: with KEDGE_FAIL_ALLOC=N in the environment the Nth allocation (from 0) of
-// the process gives NULL, once. Counted from main on are those of our code and of the libraries alike, only the ones
-// that cmocka asks for itself are not. With KEDGE_ALLOC_TEST=NAME only the cmocka test of this name is run. With
-// KEDGE_ALLOC_LOG=FILE each process appends "failed" where it made one fail, or at its end "count N" and, with
-// KEDGE_ALLOC_SITES=1, a line "site N NEW" for each allocation that came by a new way: NEW 2 where its innermost
-// callers are new, 1 where only farther ones are. Without these variables nothing changes. Driven by tests/alloc.py.
+// Linked into the control plane's unit tests for tests/alloc.py: makes one allocation fail. Counted are, from main on,
+// those of our code and of the libraries alike, only not the ones that cmocka asks for itself. By the environment, else
+// nothing changes:
+//   KEDGE_FAIL_ALLOC=N    the Nth (from 0) gives NULL, once
+//   KEDGE_ALLOC_LOG=FILE  each process appends "failed" where it made one fail, and at its end "count N"
+//   KEDGE_ALLOC_SITES=1   and "site N NEAR" for each allocation that came by a new way: NEAR stands for its innermost
+//   callers KEDGE_ALLOC_STACK=1   a sanitizer's build says who got none KEDGE_ALLOC_LIST=1    the names of the cmocka
+//   tests are printed, and none is run KEDGE_ALLOC_TEST=NAME only this test is run
 #include <dlfcn.h>
 #include <errno.h>
 #include <execinfo.h>
@@ -33,7 +35,7 @@ void __sanitizer_print_stack_trace(void) __attribute__((weak));
 
 #define NEVER UINT64_MAX
 #define DEPTH 28 // callers that are looked at
-#define NEAR 9   // of them innermost ones, two of these our own
+#define NEAR 7   // of them innermost ones, two of these our own
 #define SLOTS (1 << 17)
 #define SITES_MAX (SLOTS / 4)
 #define LOOKED_AT 400000 // allocations; what comes later is seen as more of the same
@@ -45,8 +47,7 @@ static void *cmocka; // where it is loaded, NULL: not at all
 static bool want_sites;
 static uint64_t seen[SLOTS]; // hashes of callers, 0: free
 static struct {
-	uint64_t number;
-	int what;
+	uint64_t number, near;
 } sites[SITES_MAX];
 static unsigned site_count;
 
@@ -71,7 +72,8 @@ static void end(void)
 		return;
 	fprintf(file, "count %llu\n", (unsigned long long)atomic_load(&counted));
 	for (unsigned i = 0; i < site_count; i++)
-		fprintf(file, "site %llu %d\n", (unsigned long long)sites[i].number, sites[i].what);
+		fprintf(file, "site %llu %llx\n", (unsigned long long)sites[i].number,
+			(unsigned long long)sites[i].near);
 	fclose(file);
 }
 
@@ -92,8 +94,7 @@ static bool is_new(uint64_t hash)
 static void note_site(uint64_t number)
 {
 	void *callers[DEPTH];
-	uint64_t hash = 14695981039346656037u;
-	bool is_near = false, is_far;
+	uint64_t hash = 14695981039346656037u, near = 0;
 	int count;
 
 	if (number >= LOOKED_AT || site_count >= SITES_MAX)
@@ -101,12 +102,15 @@ static void note_site(uint64_t number)
 	count = backtrace(callers, DEPTH);
 	for (int i = 0; i < count; i++) {
 		if (i == NEAR)
-			is_near = is_new(hash | 1);
+			near = hash;
 		hash = (hash ^ (uintptr_t)callers[i]) * 1099511628211u;
 	}
-	is_far = is_new(hash | 1);
-	if (is_near || is_far)
-		sites[site_count].number = number, sites[site_count++].what = is_near || count <= NEAR ? 2 : 1;
+	if (!is_new(hash | 1))
+		return;
+	if (!near)
+		near = ~hash; // there are no farther ones
+	sites[site_count].number = number;
+	sites[site_count++].near = near;
 }
 
 __attribute__((constructor)) static void begin(void)
