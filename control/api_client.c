@@ -17,7 +17,8 @@
 
 #include "api_client.h"
 
-#define GIVE_UP_S (getenv("KEDGE_FAIL_ALLOC") ? 1 : 20) // where memory fails an answer may well not come
+#define GIVE_UP_S 20
+#define SHORT_US 200000 // where memory fails an answer may well not come
 
 static void on_read(struct bufferevent *connection, void *arg)
 {
@@ -65,7 +66,7 @@ static void on_give_up(evutil_socket_t fd, short what, void *arg)
 static void turn_until(
 	struct api_client *client, bool (*enough)(struct api_client *client, const char *text), const char *text)
 {
-	const struct timeval limit = {GIVE_UP_S, 0};
+	const struct timeval limit = {getenv("KEDGE_FAIL_ALLOC") ? 0 : GIVE_UP_S, SHORT_US};
 	bool gave_up = false;
 	struct event *give_up = evtimer_new(client->base, on_give_up, &gave_up);
 

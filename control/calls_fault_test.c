@@ -108,6 +108,7 @@ static void ports_run_out_and_come_back(void **state)
 	calls_destroy(w.calls);
 	w.ports = ports_create(20000, 20003, 0); // two pairs on each address
 	w.calls = calls_create(&(struct calls_options){.config = w.config, .wheel = w.wheel, .ports = w.ports});
+	assert_true(w.ports && w.calls);
 	for (int i = 0; i < 3; i++)
 		sessions[i] = calls_bob();
 	assert_string_equal(sessions[0]->said, "");
@@ -460,6 +461,7 @@ static void history_is_bounded(void **state)
 			first = strdup(text_at(last_cdr(), "id"));
 	}
 	last = strdup(text_at(last_cdr(), "id"));
+	assert_true(first && last);
 	assert_null(calls_show_json(w.calls, first));
 	shown = calls_show_json(w.calls, last);
 	assert_string_equal(text_at(shown, "state"), "failed");

@@ -81,6 +81,7 @@ struct config {
 	size_t trunk_count;
 	struct config_route *routes;
 	size_t route_count;
+	char user[CONFIG_NAME];    // "": keep the rights that it was started with
 	char *cdr_file;            // "/var/log/kedge/cdr.jsonl"
 	struct kg_addr api_listen; // 127.0.0.1:8080; none where "off"
 	char *api_socket;          // "/run/kedge/kedge.sock"

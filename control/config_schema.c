@@ -252,6 +252,8 @@ const struct schema config_schema[] = {
 	{"recording", SCHEMA_MAP, .keys = recording_keys, .help = "write {calls: none}"},
 	{"cdr", SCHEMA_MAP, .keys = cdr_keys, .help = "write {file: PATH}"},
 	{"api", SCHEMA_MAP, .keys = api_keys, .help = "write {listen: \"127.0.0.1:8080\", socket: PATH}"},
+	{"user", SCHEMA_NAME, false, offsetof(struct config, user), .size = CONFIG_NAME,
+		.help = "write the system user to run as, for example kedge"},
 	{"log", SCHEMA_MAP, .keys = log_keys, .help = "write {level: info, format: json}"},
 	{NULL},
 };

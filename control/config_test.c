@@ -416,6 +416,7 @@ static void a_reload_says_what_it_cannot_change(void **state)
 		{GOOD "media: {ports: 16384-32765}\n", "media.ports"},
 		{GOOD "media: {max_calls: 5}\n", "media.max_calls"},
 		{GOOD "sip: {listen: [\"udp:192.0.2.1\"]}\n", "sip.listen"},
+		{GOOD "user: kedge\n", "user"},
 		{GOOD "cdr: {file: /x}\n", "cdr.file"},
 		{GOOD "api: {listen: off}\n", "api"},
 		{GOOD "api: {socket: /x}\n", "api"},

@@ -105,6 +105,7 @@ unsigned config_frozen(const struct config *now, const struct config *next, conf
 		{"media.ports", now->port_first == next->port_first && now->port_last == next->port_last},
 		{"media.max_calls", now->max_calls == next->max_calls},
 		{"sip.listen", listens_same(now, next)},
+		{"user", strcmp(now->user, next->user) == 0},
 		{"cdr.file", strcmp(now->cdr_file, next->cdr_file) == 0},
 		{"api", kg_addr_same(&now->api_listen, &next->api_listen) &&
 				strcmp(now->api_socket, next->api_socket) == 0},

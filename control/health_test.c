@@ -217,6 +217,7 @@ static void a_directory_that_is_not_there(void **state)
 {
 	health_destroy(health);
 	health = health_create(&(struct health_options){.cdr_file = "/nothing/here/cdr.jsonl"});
+	assert_non_null(health);
 	pass(1500);
 	assert_only(HEALTH_disk);
 }

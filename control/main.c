@@ -21,6 +21,7 @@
 #include "log.h"
 #include "netlink.h"
 #include "ports.h"
+#include "privileges.h"
 #include "router.h"
 #include "sip_session.h"
 #include "wheel.h"
@@ -30,6 +31,7 @@
 #define PORT_GUARD_MS 2000 // how long a media port rests after a call
 #define DRAIN_MS 5000      // how long a stop waits for peers to answer BYE
 #define EVENTS_KEPT 4096
+#define WATCHDOG_MS 1000
 #define TRIM_MS 10000 // how often free memory goes back to the kernel
 
 static const char no_file[] =
@@ -357,6 +359,24 @@ static void stop_turning(void)
 		event_free(engine.tick);
 }
 
+// All that takes rights is open: what comes from a network from now on is met by a process that has hardly any.
+static int start_guard(void)
+{
+	const char *files[] = {engine.config->cdr_file, engine.config->api_socket, NULL};
+
+	kg_media_keep_out_of_cores();
+	if (!*engine.config->user) {
+		kg_info("main", "it keeps the rights that it was started with: write `user: NAME` to drop them");
+		return 0;
+	}
+	return privileges_drop(engine.config->user, files, engine.err);
+}
+
+static void stop_guard(void)
+{
+	privileges_notify("STOPPING=1");
+}
+
 // A room that fails to start has given back what it had taken.
 static const struct room {
 	const char *name;
@@ -372,10 +392,22 @@ static const struct room {
 	{"health", start_health, stop_health},
 	{"api", start_api, stop_api},
 	{"main", start_turning, stop_turning},
+	{"privileges", start_guard, stop_guard},
 };
 #define ROOMS (sizeof(rooms) / sizeof(*rooms))
 
 // --- turning ------------------------------------------------------------------------------------------------------
+
+// systemd hears from us only while media flows too: an engine whose lcore is stuck is one to be started again.
+static void feed_watchdog(uint64_t now)
+{
+	static uint64_t fed_ms;
+
+	if (now - fed_ms < WATCHDOG_MS || !health_good(engine.health, HEALTH_lcore))
+		return;
+	fed_ms = now;
+	privileges_notify("WATCHDOG=1");
+}
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
@@ -389,6 +421,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	}
 	kg_media_poll(engine.media, calls_media_event, engine.calls);
 	health_turn(engine.health, now, TICK_MS);
+	feed_watchdog(now);
 	if (engine.stop_at_ms && (now >= engine.stop_at_ms || calls_idle(engine.calls)))
 		event_base_loopbreak(engine.base);
 }
@@ -478,6 +511,7 @@ static int run(void)
 		kg_error(rooms[started].name, "%s", engine.err[0] ? engine.err : strerror(-error));
 	} else {
 		kg_info("main", "kedge " KEDGE_VERSION " is ready (pid %d)", (int)getpid());
+		privileges_notify("READY=1");
 		event_base_dispatch(engine.base);
 	}
 	while (started-- > 0)

@@ -35,7 +35,7 @@ static void call_answered_and_hung_up_by_us(void **state)
 	assert_string_equal(dialog_of(live()), "early");
 	fake_response(0, 200, "x", "");
 	assert_string_equal(dialog_of(live()), "confirmed");
-	fake_wait(300000);                                        // no ring timer any more
+	fake_wait(300000);                                  // no ring timer any more
 	assert_int_equal(sip_session_bye(live(), NULL), 0); // ACK goes first, though nobody asked
 	assert_non_null(fake_last("ACK sip:x@192.0.2.2:5070 ", NULL));
 	msg = fake_last("BYE sip:x@192.0.2.2:5070 ", &bye);

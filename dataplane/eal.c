@@ -4,8 +4,10 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include <rte_memory.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_log.h>
@@ -228,4 +230,32 @@ unsigned eal_relay_lcore(void)
 int eal_relay_cpu(void)
 {
 	return relay_cpu_chosen;
+}
+
+// --- core dumps -----------------------------------------------------------------------------------------------------
+
+static int leave_out(const struct rte_memseg_list *list, const struct rte_memseg *segment, void *arg)
+{
+	madvise(segment->addr, segment->len, MADV_DONTDUMP);
+	return 0;
+}
+
+// The drivers' rings are mapped sockets.
+static void leave_out_rings(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	unsigned long from, to;
+	char line[512];
+
+	while (maps && fgets(line, sizeof(line), maps))
+		if (strstr(line, "socket:[") && sscanf(line, "%lx-%lx", &from, &to) == 2)
+			madvise((void *)from, to - from, MADV_DONTDUMP);
+	if (maps)
+		fclose(maps);
+}
+
+void kg_media_keep_out_of_cores(void)
+{
+	rte_memseg_walk(leave_out, NULL);
+	leave_out_rings();
 }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 #include <errno.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <rte_bus_vdev.h>
 #include <rte_ethdev.h>
+#include <rte_mbuf.h>
 #include <rte_mempool.h>
 
 #include "kg_log.h"
@@ -33,9 +35,9 @@ static int start_port(struct nic *nic, struct rte_mempool *pool)
 	if (!error)
 		error = rte_eth_macaddr_get(nic->port_id, &mac);
 	if (!error)
-		error = *nic->interface ? nic_link_read(nic->interface, &nic->mtu, &running)
-					: rte_eth_dev_get_mtu(
-						  nic->port_id, &nic->mtu); // DPDK's drivers do not ask the kernel
+		error = nic->ifindex
+				? nic_link_read(nic->ifindex, &nic->mtu, &running)
+				: rte_eth_dev_get_mtu(nic->port_id, &nic->mtu); // DPDK's drivers do not ask the kernel
 	if (!error)
 		memcpy(nic->mac, mac.addr_bytes, sizeof(nic->mac));
 	return error;
@@ -116,6 +118,16 @@ static struct nic_ports *ports_of(const struct nic *nic)
 	return nic->xdp ? nic_xdp_ports(nic->xdp) : nic->packet ? nic_packet_ports(nic->packet) : NULL;
 }
 
+// What a packet socket took before it had its filter.
+static void drain(uint16_t port_id)
+{
+	struct rte_mbuf *packet;
+
+	for (unsigned i = 0; i < NIC_RING && rte_eth_rx_burst(port_id, 0, &packet, 1) == 1; i++)
+		rte_pktmbuf_free(packet);
+	rte_eth_stats_reset(port_id);
+}
+
 int nic_open(
 	const struct kg_media_nic_config *config, struct rte_mempool *pool, struct nic *out, char err[KG_MEDIA_ERR])
 {
@@ -131,6 +143,7 @@ int nic_open(
 		give_back(out);
 		return error;
 	}
+	out->ifindex = (int)if_nametoindex(out->interface); // "": 0
 	error = rte_vdev_init(driver, devargs);
 	if (!error)
 		error = rte_eth_dev_get_port_by_name(driver, &out->port_id);
@@ -148,6 +161,8 @@ int nic_open(
 		error = nic_xdp_find_maps(out->xdp, err);
 	if (out->packet)
 		error = nic_packet_attach(out->packet, err);
+	if (out->packet && !error)
+		drain(out->port_id);
 	if (error)
 		nic_close(out);
 	return error;
@@ -161,6 +176,8 @@ void nic_close(struct nic *nic)
 
 void nic_abandon(struct nic *nic)
 {
+	if (ports_of(nic)) // the driver's sockets stay: nothing goes there any more
+		nic_ports_addresses(ports_of(nic), NULL, 0);
 	give_back(nic);
 	left_open++;
 }
@@ -216,8 +233,8 @@ void nic_info(const struct nic *nic, struct kg_nic_info *out)
 	out->live_ports = ports_of(nic) ? nic_ports_count(ports_of(nic)) : 0;
 	if (rte_eth_dev_info_get(nic->port_id, &info) == 0)
 		snprintf(out->driver, sizeof(out->driver), "%s", info.driver_name);
-	if (*nic->interface)
-		out->link_up = nic_link_read(nic->interface, &out->mtu, &running) == 0 && running;
+	if (nic->ifindex)
+		out->link_up = nic_link_read(nic->ifindex, &out->mtu, &running) == 0 && running;
 	else if (rte_eth_link_get_nowait(nic->port_id, &link) == 0)
 		out->link_up = link.link_status;
 	if (rte_eth_stats_get(nic->port_id, &stats) == 0) {
@@ -229,4 +246,6 @@ void nic_info(const struct nic *nic, struct kg_nic_info *out)
 		out->tx_bytes = stats.obytes;
 		out->tx_errors = stats.oerrors;
 	}
+	if (nic->packet)
+		out->rx_missed += nic_packet_missed(nic->packet);
 }

@@ -18,6 +18,7 @@ struct nic {
 	char name[32];      // control: rw
 	char device[64];    // control: rw
 	char interface[32]; // control: rw; "" where the device has none
+	int ifindex;        // control: rw; the same, 0
 	uint16_t port_id;   // control: rw before lcores start, then everyone: ro
 	uint8_t mac[6];
 	uint16_t mtu;                             // when it was opened
@@ -34,7 +35,8 @@ int nic_open(
 	const struct kg_media_nic_config *config, struct rte_mempool *pool, struct nic *out, char err[KG_MEDIA_ERR]);
 // Stop the port, detach our XDP program and nothing else.
 void nic_close(struct nic *nic);
-// The lcore is stuck in the port: give back what is ours in the kernel (XDP program, sockets) and leave the port open.
+// The lcore is stuck in the port: give back what is ours in the kernel (XDP program, the ports) and leave the port
+// open. An af_xdp interface can be opened anew once the process has ended.
 void nic_abandon(struct nic *nic);
 // Ports that were left open because closing them would have detached an XDP program that is not ours: as long as there
 // is one, EAL must not be cleaned up either. The end of the process gives them back.

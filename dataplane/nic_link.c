@@ -167,11 +167,15 @@ int nic_link_loopback(const char *interface, char err[KG_MEDIA_ERR])
 	return -ENOTSUP;
 }
 
-int nic_link_read(const char *interface, uint16_t *mtu, bool *running)
+int nic_link_read(int ifindex, uint16_t *mtu, bool *running)
 {
 	struct ifreq flags = {0}, request = {0};
-	int error = ask(interface, SIOCGIFFLAGS, &flags);
+	char interface[IF_NAMESIZE];
+	int error;
 
+	if (!if_indextoname((unsigned)ifindex, interface))
+		return -errno;
+	error = ask(interface, SIOCGIFFLAGS, &flags);
 	if (!error)
 		error = ask(interface, SIOCGIFMTU, &request);
 	if (error)

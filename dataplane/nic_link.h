@@ -17,5 +17,6 @@ int nic_link_check(const char *interface, int *ifindex, char err[KG_MEDIA_ERR]);
 int nic_link_loopback(const char *interface, char err[KG_MEDIA_ERR]);
 // May `bytes` be locked in memory? Returns: 0, or -EPERM with a sentence in err.
 int nic_link_lockable(uint64_t bytes, char err[KG_MEDIA_ERR]);
+// By its index: an interface may change its name, and another may come under the name of one that went.
 // Returns: 0, or -errno where it cannot be read (it is gone).
-int nic_link_read(const char *interface, uint16_t *mtu, bool *running);
+int nic_link_read(int ifindex, uint16_t *mtu, bool *running);

@@ -22,6 +22,7 @@
 #include "nic_ports.h"
 
 #define PORTS 65536
+#define DRIVER_SOCKETS 4
 
 // The sockets that hold one address's ports.
 struct held {
@@ -35,6 +36,10 @@ struct nic_packet {
 	int ifindex;
 	struct bpf_object *object;
 	int program;
+	int sockets[DRIVER_SOCKETS]; // the driver's own, open as long as its port
+	unsigned socket_count;
+	uint64_t missed;
+	bool told; // that ports cannot be held
 	struct nic_ports *ports;
 	struct held held[2 * KG_MEDIA_NIC_ADDRS]; // of those too that went away under live ports
 };
@@ -125,25 +130,37 @@ static bool is_drivers(const struct nic_packet *packet, int fd)
 int nic_packet_attach(struct nic_packet *packet, char err[KG_MEDIA_ERR])
 {
 	DIR *directory = opendir("/proc/self/fd");
-	unsigned count = 0;
 	int error = 0;
 
 	for (struct dirent *entry; directory && (entry = readdir(directory));) {
 		int fd = atoi(entry->d_name);
 
-		if (!is_drivers(packet, fd))
+		if (packet->socket_count == DRIVER_SOCKETS || !is_drivers(packet, fd))
 			continue;
-		count++;
+		packet->sockets[packet->socket_count++] = fd;
 		if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_BPF, &packet->program, sizeof(packet->program)) != 0)
 			error = -errno;
 	}
 	if (directory)
 		closedir(directory);
-	if (count && !error)
+	if (packet->socket_count && !error)
 		return 0;
 	snprintf(err, KG_MEDIA_ERR, "af_packet:%s: the packet filter cannot be put on the driver's socket: %s",
 		packet->interface, error ? strerror(-error) : "/proc/self/fd does not show it: is /proc mounted?");
 	return error ? error : -EIO;
+}
+
+uint64_t nic_packet_missed(struct nic_packet *packet)
+{
+	struct tpacket_stats stats;
+
+	for (unsigned i = 0; i < packet->socket_count; i++) {
+		socklen_t length = sizeof(stats);
+
+		if (getsockopt(packet->sockets[i], SOL_PACKET, PACKET_STATISTICS, &stats, &length) == 0)
+			packet->missed += stats.tp_drops; // since it was last asked
+	}
+	return packet->missed;
 }
 
 void nic_packet_give(struct nic_packet *packet)
@@ -220,6 +237,28 @@ static int hold(const struct kg_addr *local)
 	return error;
 }
 
+// One sentence for a run of failures; a port that another program has is told by its error alone.
+static void complain(struct nic_packet *packet, const struct kg_addr *local, int error)
+{
+	const char *what = "calls fail until it can";
+	char text[KG_ADDR_STRLEN];
+
+	if (error == -EADDRINUSE || packet->told)
+		return;
+	packet->told = true;
+	if (error == -EMFILE)
+		what = "raise the limit of open files (LimitNOFILE= in a systemd unit, ulimit -n in a shell): each "
+		       "media "
+		       "port of an af_packet nic needs one";
+	else if (error == -ENFILE)
+		what = "raise the system's limit of open files (`sysctl -w fs.file-max=N`): each media port of an "
+		       "af_packet nic needs one";
+	else if (error == -EADDRNOTAVAIL)
+		what = "the address is not the host's (yet)";
+	kg_error("nic", "af_packet:%s: port %s cannot be held (%s): %s", packet->interface,
+		kg_addr_text(local, text, sizeof(text)), strerror(-error), what);
+}
+
 int nic_packet_hold(struct nic_packet *packet, const struct kg_addr *local, bool on)
 {
 	struct held *held = held_find(packet, local, on);
@@ -236,8 +275,11 @@ int nic_packet_hold(struct nic_packet *packet, const struct kg_addr *local, bool
 		return 0;
 	}
 	fd = hold(local);
-	if (fd < 0)
+	if (fd < 0) {
+		complain(packet, local, fd);
 		return fd;
+	}
+	packet->told = false;
 	held->fds[local->port] = fd;
 	held->count++;
 	return 0;

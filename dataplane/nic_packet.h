@@ -21,11 +21,13 @@ int nic_packet_take(
 	const char *interface, struct nic_packet **out, char *devargs, unsigned size, char err[KG_MEDIA_ERR]);
 // After the driver has opened its sockets: put the filter on them. Returns: 0, or -errno with a sentence in err.
 int nic_packet_attach(struct nic_packet *packet, char err[KG_MEDIA_ERR]);
+// How many packets of media the kernel dropped because the driver's ring was full.
+uint64_t nic_packet_missed(struct nic_packet *packet);
 // Give everything back. NULL is fine.
 void nic_packet_give(struct nic_packet *packet);
 
 // Which addresses and ports come through the filter.
 struct nic_ports *nic_packet_ports(const struct nic_packet *packet);
 // Hold the port against the kernel's ICMP, or let it go. Returns: 0, or -errno: -EADDRINUSE where another program has
-// it, -EMFILE where descriptors are out.
+// it, -EMFILE or -ENFILE where descriptors are out (which is logged once, with what to do).
 int nic_packet_hold(struct nic_packet *packet, const struct kg_addr *local, bool on);

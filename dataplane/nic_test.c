@@ -6,6 +6,8 @@
 //   on|off ADDRESS PORT    a port is live, or the kernel's again
 //   addresses ADDRESS...   the nic's addresses from now on
 //   info                   one line of what nic_info says
+//   repeat COUNT           send the last echo so many times more; how many the driver took
+//   abandon                give back what is the kernel's, and leave the port open
 //   cpus                   what the calling thread may run on
 //   quit
 //
@@ -34,7 +36,9 @@
 #define LEGS 64
 
 static struct nic nic;
-static uint64_t echoed, odd; // odd: frames that should never have come here
+static struct rte_mempool *pool;
+static struct rte_mbuf *last; // a copy of the last echo
+static uint64_t echoed, odd;  // odd: frames that should never have come here
 
 void kg_log(enum kg_log_level level, const char *area, const char *fmt, ...)
 {
@@ -49,29 +53,54 @@ void kg_log(enum kg_log_level level, const char *area, const char *fmt, ...)
 
 // --- the echo -------------------------------------------------------------------------------------------------------
 
-static bool turn_round(struct rte_mbuf *packet)
+static void turn_ports(struct rte_udp_hdr *udp)
 {
-	struct rte_ether_hdr *eth = rte_pktmbuf_mtod(packet, struct rte_ether_hdr *);
-	struct rte_ipv4_hdr *ip = (void *)(eth + 1);
-	struct rte_ether_addr mac = eth->dst_addr;
-	struct rte_udp_hdr *udp;
-	rte_be32_t address;
-	rte_be16_t port;
+	rte_be16_t port = udp->dst_port;
 
-	if (eth->ether_type != rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4) || ip->next_proto_id != IPPROTO_UDP)
-		return false;
-	udp = (void *)((uint8_t *)ip + rte_ipv4_hdr_len(ip));
-	eth->dst_addr = eth->src_addr;
-	eth->src_addr = mac;
-	address = ip->dst_addr;
-	ip->dst_addr = ip->src_addr;
-	ip->src_addr = address;
-	port = udp->dst_port;
 	udp->dst_port = udp->src_port;
 	udp->src_port = port;
 	udp->dgram_cksum = 0; // the peer's may have been partial
+}
+
+static bool turn_ip4(struct rte_ipv4_hdr *ip)
+{
+	struct rte_udp_hdr *udp = (void *)((uint8_t *)ip + rte_ipv4_hdr_len(ip));
+	rte_be32_t address = ip->dst_addr;
+
+	if (ip->next_proto_id != IPPROTO_UDP)
+		return false;
+	ip->dst_addr = ip->src_addr;
+	ip->src_addr = address;
+	turn_ports(udp);
 	udp->dgram_cksum = rte_ipv4_udptcp_cksum(ip, udp);
 	return true;
+}
+
+static bool turn_ip6(struct rte_ipv6_hdr *ip)
+{
+	struct rte_udp_hdr *udp = (void *)(ip + 1);
+	uint8_t address[16];
+
+	if (ip->proto != IPPROTO_UDP)
+		return false;
+	memcpy(address, ip->dst_addr, sizeof(address));
+	memcpy(ip->dst_addr, ip->src_addr, sizeof(address));
+	memcpy(ip->src_addr, address, sizeof(address));
+	turn_ports(udp);
+	udp->dgram_cksum = rte_ipv6_udptcp_cksum(ip, udp);
+	return true;
+}
+
+static bool turn_round(struct rte_mbuf *packet)
+{
+	struct rte_ether_hdr *eth = rte_pktmbuf_mtod(packet, struct rte_ether_hdr *);
+	struct rte_ether_addr mac = eth->dst_addr;
+
+	eth->dst_addr = eth->src_addr;
+	eth->src_addr = mac;
+	if (eth->ether_type == rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4))
+		return turn_ip4((void *)(eth + 1));
+	return eth->ether_type == rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV6) && turn_ip6((void *)(eth + 1));
 }
 
 static void echo(void)
@@ -82,6 +111,10 @@ static void echo(void)
 	for (uint16_t i = 0; i < count; i++) {
 		bool good = turn_round(packets[i]);
 
+		if (good) {
+			rte_pktmbuf_free(last);
+			last = rte_pktmbuf_copy(packets[i], pool, 0, UINT32_MAX);
+		}
 		if (!good)
 			odd++;
 		else if (rte_eth_tx_burst(nic.port_id, 0, &packets[i], 1) == 1) {
@@ -94,6 +127,21 @@ static void echo(void)
 		rte_eth_tx_burst(nic.port_id, 0, packets, 0);
 }
 
+static unsigned repeat(unsigned count)
+{
+	unsigned taken = 0;
+
+	for (unsigned i = 0; last && i < count; i++) {
+		struct rte_mbuf *packet = rte_pktmbuf_copy(last, pool, 0, UINT32_MAX);
+
+		if (packet && rte_eth_tx_burst(nic.port_id, 0, &packet, 1) == 1)
+			taken++;
+		else
+			rte_pktmbuf_free(packet);
+	}
+	return taken;
+}
+
 // --- the lines ------------------------------------------------------------------------------------------------------
 
 static void answer_info(void)
@@ -101,11 +149,11 @@ static void answer_info(void)
 	struct kg_nic_info info;
 
 	nic_info(&nic, &info);
-	printf("driver=%s steering=%s mtu=%u link=%d ring=%u live=%u addresses=%u rx=%lu echoed=%lu odd=%lu "
+	printf("driver=%s steering=%s mtu=%u link=%d ring=%u live=%u addresses=%u rx=%lu missed=%lu echoed=%lu odd=%lu "
 	       "mac=%02x:%02x:%02x:%02x:%02x:%02x\n",
 		info.driver, info.steering, info.mtu, info.link_up, info.rx_ring, info.live_ports, info.addr_count,
-		info.rx_packets, echoed, odd, info.mac[0], info.mac[1], info.mac[2], info.mac[3], info.mac[4],
-		info.mac[5]);
+		info.rx_packets, info.rx_missed, echoed, odd, info.mac[0], info.mac[1], info.mac[2], info.mac[3],
+		info.mac[4], info.mac[5]);
 }
 
 static void answer_cpus(void)
@@ -126,6 +174,11 @@ static void answer(char *line)
 		answer_info();
 	} else if (strcmp(word, "cpus") == 0) {
 		answer_cpus();
+	} else if (strcmp(word, "repeat") == 0) {
+		printf("%u\n", repeat((unsigned)atoi(rest)));
+	} else if (strcmp(word, "abandon") == 0) {
+		nic_abandon(&nic);
+		printf("%u\n", nic_left_open());
 	} else if (strcmp(word, "addresses") == 0) {
 		for (char *text; (text = strsep(&rest, " ")) && count <= KG_MEDIA_NIC_ADDRS;)
 			kg_addr_parse(&addrs[count++], text, 0);
@@ -163,7 +216,6 @@ static bool take_lines(void)
 int main(int argc, char **argv)
 {
 	struct kg_media_nic_config config = {.name = "test"};
-	struct rte_mempool *pool;
 	char err[KG_MEDIA_ERR] = "";
 	int error = eal_start(-1, -1, LEGS, err);
 
@@ -186,6 +238,9 @@ int main(int argc, char **argv)
 	printf("ready\n");
 	while (take_lines())
 		echo();
+	rte_pktmbuf_free(last);
+	if (nic_left_open()) // abandoned: all of it goes with the process
+		return 0;
 	nic_close(&nic);
 	rte_mempool_free(pool);
 	eal_stop();

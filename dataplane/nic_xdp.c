@@ -31,6 +31,7 @@ struct nic_xdp {
 	int lock;        // an abstract socket: gone with the process, also after kill -9
 	int file;        // memfd, or a nameless file, with the ELF object
 	uint32_t our_id; // the program that hangs there by us; 0: none yet
+	int our_fd;      // and a handle of it: to name it by its number takes rights that are dropped later
 	struct nic_ports *ports;
 };
 
@@ -230,7 +231,7 @@ int nic_xdp_take(const char *interface, struct nic_xdp **out, char *devargs, uns
 		snprintf(err, KG_MEDIA_ERR, "no memory for interface %s", interface);
 		return -ENOMEM;
 	}
-	xdp->lock = xdp->file = -1;
+	xdp->lock = xdp->file = xdp->our_fd = -1;
 	kernel_said[0] = '\0';
 	libbpf_set_print(bpf_print);
 	libxdp_set_print(xdp_print);
@@ -285,8 +286,7 @@ int nic_xdp_find_maps(struct nic_xdp *xdp, char err[KG_MEDIA_ERR])
 		addrs = find_map(ids, info.nr_map_ids, "kedge_addrs");
 		live = find_map(ids, info.nr_map_ids, "kedge_live");
 	}
-	if (fd >= 0)
-		close(fd);
+	xdp->our_fd = fd;
 	if (addrs >= 0 && live >= 0) {
 		xdp->ports = nic_ports_create(addrs, live);
 		if (xdp->ports)
@@ -328,8 +328,15 @@ void nic_xdp_give(struct nic_xdp *xdp)
 
 	if (!xdp)
 		return;
-	if (xdp->ifindex && !nic_xdp_foreign(xdp) && attached(xdp, &hanging) == 0 && hanging.id)
-		remove_ours(xdp, &hanging);
+	if (xdp->ifindex && !nic_xdp_foreign(xdp) && attached(xdp, &hanging) == 0 && hanging.id) {
+		LIBBPF_OPTS(bpf_xdp_attach_opts, expected, .old_prog_fd = xdp->our_fd);
+
+		if (xdp->our_fd < 0 || hanging.id != xdp->our_id ||
+			bpf_xdp_detach(xdp->ifindex, XDP_FLAGS_REPLACE | hanging.flags, &expected) != 0)
+			remove_ours(xdp, &hanging);
+	}
+	if (xdp->our_fd >= 0)
+		close(xdp->our_fd);
 	nic_ports_destroy(xdp->ports);
 	if (xdp->lock >= 0)
 		close(xdp->lock);

@@ -115,6 +115,10 @@ typedef void (*kg_media_event_fn)(const struct kg_media_event *event, void *arg)
 // Blocks: up to a few seconds. Returns: 0, or -errno with a sentence in `err` that says what to do.
 int kg_media_open(const struct kg_media_config *config, struct kg_media **out, char err[KG_MEDIA_ERR]);
 
+// Leave packet buffers, legs and the nics' rings out of core dumps from now on: a crash may be looked at without hearing
+// what was said. Blocks: no.
+void kg_media_keep_out_of_cores(void);
+
 // Stop lcores, give nics and memory back. Legs that still live are dropped. Blocks: up to a second.
 void kg_media_close(struct kg_media *media);
 

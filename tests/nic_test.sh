@@ -6,6 +6,7 @@
 #   peer namespace               engine namespace
 #  +----------------+   veth   +---------------------------------------+
 #  | vb 192.0.2.2   |----------| va 192.0.2.1, .3   nic_test (DPDK)    |
+#  | 2001:db8::2    |          | 2001:db8::1, ::3                      |
 #  +----------------+          |                    sockets (kernel)   |
 #                              +---------------------------------------+
 set -u
@@ -72,17 +73,21 @@ gone() {
 
 attached() { ip -n "$E" -d link show dev va | sed -n 's/.*prog\/xdp id \([0-9]*\).*/\1/p'; }
 
-# ask ADDRESS PORT COUNT [SIZE [HOW]]: send from the peer; prints who answered. HOW: gso, options, fragment
+# ask ADDRESS PORT COUNT [SIZE [HOW]]: send from the peer; prints who answered. HOW: gso, options, silent (no waiting)
 ask() { ip netns exec "$P" python3 "$DIR/ask.py" "$@"; }
+ask_self() { ip netns exec "$E" python3 "$DIR/ask.py" "$@"; } # the same from the engine's host
 
 cat >"$DIR/ask.py" <<'PYTHON'
 import socket, sys
 address, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 size, how = int(sys.argv[4]) if len(sys.argv) > 4 else 172, sys.argv[5] if len(sys.argv) > 5 else ""
-sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+family = socket.AF_INET6 if ":" in address else socket.AF_INET
+sock = socket.socket(family, socket.SOCK_DGRAM)
 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
 sock.settimeout(1)
-if how == "options":
+if how == "options" and family == socket.AF_INET6:
+    sock.setsockopt(socket.IPPROTO_IPV6, 59, b"\0\0\1\4\0\0\0\0")  # IPV6_DSTOPTS: one of padding
+elif how == "options":
     sock.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, b"\x94\x04\x00\x00")
 bodies = [(b"%06d" % i) * (size // 6) for i in range(count)]
 if how == "gso":
@@ -91,13 +96,15 @@ if how == "gso":
 else:
     for body in bodies:
         sock.sendto(body, (address, port))
+if how == "silent":
+    sys.exit()
 missing, by = set(bodies), {"dpdk": 0, "kernel": 0}
 try:
     while missing:
         got, source = sock.recvfrom(65536)
         who = "kernel" if got.startswith(b"kernel") else "dpdk"
         got = got.removeprefix(b"kernel")
-        if got in missing and source == (address, port):
+        if got in missing and source[:2] == (address, port):
             missing.discard(got)
             by[who] += 1
 except OSError:  # no answer, or nobody there
@@ -109,7 +116,7 @@ import select, socket, sys
 socks = []
 for address in sys.argv[1].split(","):
     for port in sys.argv[2].split(","):
-        socks.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        socks.append(socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM))
         socks[-1].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         socks[-1].bind((address, int(port)))
 print("ready", flush=True)
@@ -117,6 +124,19 @@ while True:
     for sock in select.select(socks, [], [])[0]:
         data, source = sock.recvfrom(65536)
         sock.sendto(b"kernel" + data, source)
+PYTHON
+cat >"$DIR/frame.py" <<'PYTHON'
+import socket, struct, sys
+address, port, how = sys.argv[1], int(sys.argv[2]), sys.argv[4]
+mac = bytes.fromhex(sys.argv[3].replace(":", "")) if how == "tagged" else b"\x02\0\0\0\0\x99"
+tag = b"\x81\0\0\x05" if how == "tagged" else b""
+udp = struct.pack("!HHHH", 9, port, 18, 0) + b"0123456789"
+ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 38, 0, 0, 64, 17, 0, socket.inet_aton("192.0.2.2"), socket.inet_aton(address))
+total = sum(struct.unpack("!10H", ip))
+ip = ip[:10] + struct.pack("!H", ~((total & 0xffff) + (total >> 16)) & 0xffff) + ip[12:]
+sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+sock.bind(("vb", 0))
+sock.send(mac + b"\x02\0\0\0\0\x01" + tag + b"\x08\0" + ip + udp)
 PYTHON
 cat >"$DIR/foreign.c" <<'C'
 #include <linux/bpf.h>
@@ -138,14 +158,60 @@ done
 ip link add va netns "$E" type veth peer name vb netns "$P"
 ip -n "$E" addr add 192.0.2.1/24 dev va
 ip -n "$E" addr add 192.0.2.3/24 dev va
+ip netns exec "$E" sysctl -qw net.ipv6.conf.va.keep_addr_on_down=1
+ip -n "$E" addr add 2001:db8::1/64 dev va nodad
+ip -n "$E" addr add 2001:db8::3/64 dev va nodad
 ip -n "$P" addr add 192.0.2.2/24 dev vb
+ip -n "$P" addr add 2001:db8::2/64 dev vb nodad
 ip -n "$E" link set va up
 ip -n "$P" link set vb up
 touch "$DIR/kernel.out"
-ip netns exec "$E" python3 "$DIR/kernel.py" 192.0.2.1,192.0.2.3 20000,20002,53 >"$DIR/kernel.out" &
+ip netns exec "$E" python3 "$DIR/kernel.py" 192.0.2.1,192.0.2.3,2001:db8::1,2001:db8::3 20000,20002,53 >"$DIR/kernel.out" &
 pid[kernel]=$!
 until grep -q ready "$DIR/kernel.out"; do sleep 0.05; done
 set +e
+
+# new_pair: one more veth between the namespaces
+new_pair() {
+	ip link add xa netns "$E" type veth peer name xb netns "$P"
+	ip -n "$E" addr add 198.51.100.1/24 dev xa
+	ip -n "$P" addr add 198.51.100.2/24 dev xb
+	ip -n "$E" link set xa up
+	ip -n "$P" link set xb up
+}
+
+# until_link_up NAME: the kernel tells the carrier a while after the interface is up; the last info is in $answer
+until_link_up() {
+	for ((tries = 0; tries < 100; tries++)); do
+		say "$1" info
+		[[ $answer == *" link=1 "* ]] && return
+		sleep 0.05
+	done
+}
+
+# foreign_frame ADDRESS PORT [tagged]: to a MAC address that is not ours, or with a VLAN tag
+foreign_frame() {
+	ip netns exec "$P" python3 "$DIR/frame.py" "$1" "$2" "$(ip netns exec "$E" cat /sys/class/net/va/address)" "${3:-}"
+}
+
+# sum_of INFO: what came and what was lost
+sum_of() { sed 's/.* rx=\([0-9]*\) missed=\([0-9]*\) .*/\1+\2/' <<<"$1" | bc; }
+
+# on_lo DRIVER: softphones on the engine's own host
+on_lo() {
+	say one "on 127.0.0.1 20020"
+	check "$1:lo reaches DPDK, both ways" "$answer/$(ask_self 127.0.0.1 20020 200)" "0/dpdk 200 kernel 0"
+	say one "addresses 127.0.0.1 ::1 192.0.2.1"
+	say one "on ::1 20020"
+	check "$1:lo IPv6 too" "$answer/$(ask_self ::1 20020 200)" "0/dpdk 200 kernel 0"
+	say one "on 192.0.2.1 20020"
+	check "$1:lo to another address of the host" "$answer/$(ask_self 192.0.2.1 20020 200)" "0/dpdk 200 kernel 0"
+	check "$1:lo leaves the kernel's ports alone" "$(ask_self 192.0.2.1 20002 5)" "dpdk 0 kernel 5"
+	say one info
+	check "$1:lo receives nothing twice" "$answer" "* rx=600 missed=0 echoed=600 odd=0 *"
+}
+
+udp6_errors() { ip netns exec "$P" awk '$1 == "Udp6InCsumErrors" {print $2}' /proc/net/snmp6; }
 
 # --- cases ------------------------------------------------------------------------------------------------------------
 
@@ -194,6 +260,20 @@ check "then its ports are forgotten" "$(ask 192.0.2.1 20000 5)" "dpdk 0 kernel 5
 say one "addresses 1.0.0.1 1.0.0.2 1.0.0.3 1.0.0.4 1.0.0.5 1.0.0.6 1.0.0.7 1.0.0.8 1.0.0.9"
 check "nine addresses are too many" "$answer" -7
 say one "addresses 192.0.2.1 192.0.2.3"
+
+say one "addresses 192.0.2.1 2001:db8::1 2001:db8::3 192.0.2.3"
+check "addresses of both families" "$answer" 0
+say one "on 2001:db8::1 20000"
+check "IPv6: a live port reaches DPDK, both ways with right checksums" "$(ask 2001:db8::1 20000 500)" "dpdk 500 kernel 0"
+check "IPv6: odd sizes too" "$(ask 2001:db8::1 20000 50 1416)" "dpdk 50 kernel 0"
+check "IPv6: another port is the kernel's" "$(ask 2001:db8::1 20002 5)" "dpdk 0 kernel 5"
+check "IPv6: the same port of another address is the kernel's" "$(ask 2001:db8::3 20000 5)" "dpdk 0 kernel 5"
+check "and the same port of an IPv4 address" "$(ask 192.0.2.1 20000 5)" "dpdk 0 kernel 5"
+check "IPv6: fragments are the kernel's" "$(ask 2001:db8::1 20000 3 3000)" "dpdk 0 kernel 3"
+check "IPv6: so are extension headers" "$(ask 2001:db8::1 20000 3 172 options)" "dpdk 0 kernel 3"
+check "IPv6: no wrong checksum at the peer" "$(udp6_errors)" 0
+say one "off 2001:db8::1 20000"
+check "IPv6: a port that was live is the kernel's again" "$(ask 2001:db8::1 20000 5)" "dpdk 0 kernel 5"
 
 say one "on 192.0.2.1 20000"
 id=$(attached)
@@ -265,14 +345,20 @@ ip netns exec "$E" sysctl -qw net.ipv4.conf.{lo.accept_local,lo.route_localnet}=
 for start in 1 2; do
 	engine one af_xdp:lo 127.0.0.1
 	check "generic XDP, start $start around a kill -9" "$answer" ready
+	on_lo af_xdp
 	gone one $((start == 1 ? 9 : 15))
 done
 ip -n "$E" link set dev lo xdp off
+
+ip -n "$E" -d link show dev lo | grep -c "xdp id" | { read -r left; check "nothing is left on lo" "$left" 0; }
 
 unreachable() {
 	ip netns exec "$E" awk '/^Icmp:/ && !n {for (i = 2; i <= NF; i++) if ($i == "OutDestUnreachs") n = i; next}
 		/^Icmp:/ {print $n}' /proc/net/snmp
 }
+engine one af_packet:lo 127.0.0.1
+on_lo af_packet
+gone one
 engine one af_packet:va 192.0.2.1 192.0.2.3
 check "af_packet starts" "$answer" ready
 say one info
@@ -286,7 +372,26 @@ check "af_packet: a live port reaches DPDK, both ways" "$(ask 192.0.2.1 20010 50
 check "and the kernel says nothing to it by ICMP" "$(unreachable)" "$before"
 check "the kernel's own ports stay its own" "$(ask 192.0.2.1 20002 5)" "dpdk 0 kernel 5"
 say one info
-check "nothing else came through the filter" "$answer" "* live=1 *rx=500 echoed=500 odd=0 *"
+check "nothing else came through the filter" "$answer" "* live=1 *rx=500 missed=0 echoed=500 odd=0 *"
+foreign_frame 192.0.2.1 20010
+foreign_frame 192.0.2.1 20010 tagged
+check "a frame to another host's MAC or of a VLAN is not media" "$(ask 192.0.2.1 20010 1)" "dpdk 1 kernel 0"
+say one info
+check "and did not come" "$answer" "* rx=501 *"
+say one "addresses 192.0.2.1 2001:db8::1"
+say one "on 2001:db8::1 20002"
+check "IPv6: a port that another program has" "$answer" -98
+say one "on 2001:db8::1 20010"
+check "IPv6: af_packet reaches DPDK, both ways" "$(ask 2001:db8::1 20010 500)" "dpdk 500 kernel 0"
+check "IPv6: another port is the kernel's" "$(ask 2001:db8::1 20002 5)" "dpdk 0 kernel 5"
+check "IPv6: extension headers are no media" "$(ask 2001:db8::1 20010 2 172 options)" "dpdk 0 kernel 0"
+check "no wrong checksum at the peer here either" "$(udp6_errors)" 0
+kill -STOP "${pid[one]}"
+ask 192.0.2.1 20010 6000 172 silent
+kill -CONT "${pid[one]}"
+check "af_packet goes on after its ring was full" "$(ask 192.0.2.1 20010 50)" "dpdk 50 kernel 0"
+say one info
+check "and counts what was lost" "$(sum_of "$answer")" 7051
 ip -n "$E" link set va mtu 1400
 say one info
 check "an MTU that changes is told" "$answer" "* mtu=1400 *"
@@ -294,7 +399,10 @@ ip -n "$E" link set va mtu 1500
 ip -n "$E" link set va down
 say one info
 check "a link that goes down is told" "$answer" "* link=0 *"
+say one "repeat 10000"
+check "sending to a link that is down comes back" "$answer" "[0-9]*"
 ip -n "$E" link set va up
+ask 192.0.2.1 20010 5 >/dev/null # behind what the driver's ring kept meanwhile
 check "af_packet goes on after down and up" "$(ask 192.0.2.1 20010 50)" "dpdk 50 kernel 0"
 say one "off 192.0.2.1 20010"
 check "af_packet: a port that was live is the kernel's again" "$(ask 192.0.2.1 20010 5)" "dpdk 0 kernel 0"
@@ -306,11 +414,53 @@ for port in $(seq 20010 2 20100); do
 	say one "on 192.0.2.1 $port"
 	[ "$answer" = 0 ] || break
 done
-check "descriptors that are out" "$answer" -24
+say one "on 192.0.2.1 20402"
+check "descriptors that are out: said once" "$answer/$(grep -c "raise the limit of open files" "$DIR/one.log")" -24/1
 say one "off 192.0.2.1 20010"
 say one "on 192.0.2.1 20400"
 check "one given back is one to have" "$answer" 0
 gone one
+
+for driver in af_xdp af_packet; do
+	new_pair
+	engine one $driver:xa 198.51.100.1
+	say one "on 198.51.100.1 20010"
+	check "$driver: a pair of its own" "$(ask 198.51.100.1 20010 20)" "dpdk 20 kernel 0"
+	[ $driver = af_xdp ] && ip -n "$E" link set xa down
+	say one "repeat 10000"
+	check "$driver: sends more than its ring" "$answer" "[0-9]*"
+	ip -n "$E" link set xa up
+	ask 198.51.100.1 20010 5 >/dev/null
+	check "$driver: and goes on" "$(ask 198.51.100.1 20010 20)" "dpdk 20 kernel 0"
+	ip -n "$E" link set xa down && ip -n "$E" link set xa name xn && ip -n "$E" link set xn up
+	until_link_up one
+	check "$driver: another name is no loss" "$answer" "* link=1 *"
+	check "$driver: it goes on under that" "$(ask 198.51.100.1 20010 20)" "dpdk 20 kernel 0"
+	ip -n "$E" link del xn
+	say one "repeat 10000"
+	check "$driver: sending to an interface that is gone comes back" "$answer" "[0-9]*"
+	say one info
+	check "$driver: and it is told" "$answer" "* link=0 *"
+	new_pair
+	say one info
+	check "$driver: one that comes under its name is another" "$answer" "* link=0 *"
+	say one "off 198.51.100.1 20010"
+	gone one
+	check "$driver: it ends well without its interface" "$answer/$status" 0/0
+
+	engine one $driver:xa 198.51.100.1
+	say one "on 198.51.100.1 20010"
+	check "$driver: before it is abandoned" "$(ask 198.51.100.1 20010 20)" "dpdk 20 kernel 0"
+	say one abandon
+	check "$driver: abandoned, its port stays" "$answer" 1
+	before=$(unreachable)
+	check "$driver: and its ports are the kernel's" "$(ask 198.51.100.1 20010 5)" "dpdk 0 kernel 0"
+	check "$driver: which says so" "$(($(unreachable) > before))" 1
+	check "$driver: no program is left" "$(ip -n "$E" -d link show dev xa | grep -c 'xdp id')" 0
+	gone one
+	check "$driver: the abandoned one ends well" "$status" 0
+	ip -n "$E" link del xa
+done
 
 engine null null
 check "the null device" "$answer" ready

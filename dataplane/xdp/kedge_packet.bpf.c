@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The filter of an af_packet nic's socket: only what is media comes through, as the XDP program has it, so that the
-// relay need not look at the host's other traffic. What the host itself sends out is not received.
+// relay need not look at the host's other traffic. What the host itself sends out is not received, nor what is another
+// host's (to another MAC address, of another VLAN).
 
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -63,7 +64,7 @@ int kedge_packet(struct __sk_buff *skb)
 	__u16 port;
 	__u8 *live;
 
-	if (skb->pkt_type == PACKET_OUTGOING)
+	if (skb->pkt_type == PACKET_OUTGOING || skb->pkt_type == PACKET_OTHERHOST || skb->vlan_present)
 		return 0;
 	if (skb->protocol == bpf_htons(ETH_P_IP))
 		udp = read_ip4(skb, &to);

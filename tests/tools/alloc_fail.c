@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Linked into the control plane's unit tests for tests/alloc.py: makes one allocation fail. Counted are, from main on,
-// those of our code and of the libraries alike, only not the ones that cmocka asks for itself. By the environment, else
-// nothing changes:
-//   KEDGE_FAIL_ALLOC=N    the Nth (from 0) gives NULL, once
-//   KEDGE_ALLOC_LOG=FILE  each process appends "failed" where it made one fail, and at its end "count N"
-//   KEDGE_ALLOC_SITES=1   and "site N NEAR" for each allocation that came by a new way: NEAR stands for its innermost
-//   callers KEDGE_ALLOC_STACK=1   a sanitizer's build says who got none KEDGE_ALLOC_LIST=1    the names of the cmocka
-//   tests are printed, and none is run KEDGE_ALLOC_TEST=NAME only this test is run
+// those of our code and of the libraries alike, only not the ones that cmocka asks for itself. The environment says
+// what it does, where it says nothing all is as without it:
+//
+// KEDGE_FAIL_ALLOC=N: the Nth (from 0) gives NULL, once.
+//
+// KEDGE_ALLOC_LOG=FILE: each process appends "failed" where it made one fail, and at its end "count N".
+//
+// KEDGE_ALLOC_SITES=MAX: and "site N NEAR" for each allocation that came by a new way, NEAR stands for its innermost
+// callers. The process ends at the MAXth.
+//
+// KEDGE_ALLOC_STACK=1: a sanitizer's build says who got none.
+//
+// KEDGE_ALLOC_LIST=1: the names of the cmocka tests are printed and none is run; KEDGE_ALLOC_TEST=NAME: only this one
+// is.
 #include <dlfcn.h>
 #include <errno.h>
 #include <execinfo.h>
@@ -35,16 +42,15 @@ void __sanitizer_print_stack_trace(void) __attribute__((weak));
 
 #define NEVER UINT64_MAX
 #define DEPTH 28 // callers that are looked at
-#define NEAR 7   // of them innermost ones, two of these our own
+#define NEAR 5   // of them innermost ones, two of these our own
 #define SLOTS (1 << 17)
 #define SITES_MAX (SLOTS / 4)
-#define LOOKED_AT 400000 // allocations; what comes later is seen as more of the same
 static atomic_bool counting;
 static atomic_uint_fast64_t counted;
 static uint64_t to_fail = NEVER;
 static const char *log_file;
-static void *cmocka; // where it is loaded, NULL: not at all
-static bool want_sites;
+static void *cmocka;         // where it is loaded, NULL: not at all
+static uint64_t sites_of;    // of so many allocations at most; 0: not asked for
 static uint64_t seen[SLOTS]; // hashes of callers, 0: free
 static struct {
 	uint64_t number, near;
@@ -97,7 +103,7 @@ static void note_site(uint64_t number)
 	uint64_t hash = 14695981039346656037u, near = 0;
 	int count;
 
-	if (number >= LOOKED_AT || site_count >= SITES_MAX)
+	if (site_count >= SITES_MAX)
 		return;
 	count = backtrace(callers, DEPTH);
 	for (int i = 0; i < count; i++) {
@@ -129,8 +135,9 @@ __attribute__((constructor)) static void begin(void)
 		cmocka = info.dli_fbase;
 	if (log_file)
 		atexit(end);
-	want_sites = log_file && getenv("KEDGE_ALLOC_SITES");
-	if (want_sites)
+	if (log_file && getenv("KEDGE_ALLOC_SITES"))
+		sites_of = strtoull(getenv("KEDGE_ALLOC_SITES"), NULL, 10);
+	if (sites_of)
 		backtrace(first, 1); // loads what it needs
 	if (filter && getenv("KEDGE_ALLOC_TEST"))
 		filter(getenv("KEDGE_ALLOC_TEST"));
@@ -177,8 +184,12 @@ static bool fails(const void *caller)
 	if (!atomic_load_explicit(&counting, memory_order_relaxed) || is_cmockas(caller))
 		return false;
 	number = atomic_fetch_add(&counted, 1);
-	if (want_sites)
+	if (sites_of)
 		note_site(number);
+	if (sites_of && number + 1 == sites_of) { // what comes later is taken for more of the same
+		end();
+		_exit(0);
+	}
 	if (number != to_fail)
 		return false;
 	report();
