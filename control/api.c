@@ -188,6 +188,7 @@ static const struct entry {
 	{EVHTTP_REQ_GET, "/v1/legs", get_legs},
 	{EVHTTP_REQ_GET, "/v1/legs/*", get_leg},
 	{EVHTTP_REQ_GET, "/v1/nics", get_nics},
+	{EVHTTP_REQ_GET, "/v1/captures/*", api_capture},
 	{EVHTTP_REQ_GET, "/v1/lcores", get_lcores},
 	{EVHTTP_REQ_GET, "/v1/lcores/graph", get_graph},
 	{EVHTTP_REQ_GET, "/v1/stats", get_stats},
@@ -364,6 +365,7 @@ void api_close(struct api *api)
 	if (!api)
 		return;
 	api_events_close(api);
+	api_captures_close(api);
 	if (api->http)
 		evhttp_free(api->http);
 	if (api->bound)

@@ -144,3 +144,28 @@ const char *kg_media_graph(void)
 {
 	return "rx -> classify -> tx\n";
 }
+
+int kg_media_capture_start(struct kg_media *media, unsigned nic)
+{
+	if (api_fakes.capturing)
+		return -EBUSY;
+	api_fakes.capturing = true;
+	return 0;
+}
+
+bool kg_media_capture_read(struct kg_media *media, unsigned nic, struct kg_captured *out, uint8_t data[KG_CAPTURE_SNAP])
+{
+	*out = (struct kg_captured){.time_ns = 1000000001, .length = 3000, .copied = 100, .outgoing = true};
+	memset(data, 0xab, 100);
+	return true;
+}
+
+uint64_t kg_media_capture_lost(struct kg_media *media, unsigned nic)
+{
+	return 7;
+}
+
+void kg_media_capture_stop(struct kg_media *media, unsigned nic)
+{
+	api_fakes.capturing = false;
+}

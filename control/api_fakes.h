@@ -16,6 +16,7 @@ struct api_fakes {
 	struct kg_nic_info nic;
 	unsigned hangups;
 	int reload_error;
+	bool capturing;
 	const char *reload_report;
 };
 extern struct api_fakes api_fakes;

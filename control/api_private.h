@@ -9,6 +9,7 @@
 struct evbuffer;
 struct evhttp;
 struct evhttp_request;
+struct api_capture;
 struct api_listener;
 
 struct api {
@@ -18,6 +19,7 @@ struct api {
 	char *socket;
 	bool bound;
 	struct api_listener *listeners; // of /v1/events
+	struct api_capture *captures;   // of /v1/captures
 };
 
 // Answers. json is taken.
@@ -32,6 +34,10 @@ json_t *api_stats_json(struct api *api);
 
 // metrics.c: Prometheus text
 void metrics_write(struct api *api, struct evbuffer *out);
+
+// api_capture.c: a nic's frames as pcapng
+void api_capture(struct api *api, struct evhttp_request *request, const char *id);
+void api_captures_close(struct api *api);
 
 // api_events.c: server-sent events
 void api_events(struct api *api, struct evhttp_request *request, const char *id);

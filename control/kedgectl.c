@@ -33,6 +33,8 @@ static const struct command {
 	{"leg", "list", NULL, "GET", "/v1/legs", table_legs, "the media legs that live"},
 	{"leg", "show", "ID", "GET", "/v1/legs/%s", table_leg, "one leg: addresses, packets, loss, jitter, drops"},
 	{"nic", "show", NULL, "GET", "/v1/nics", table_nics, "nics: driver, addresses, rings, packets"},
+	{"nic", "capture", "NIC --count N --file F", NULL, NULL, NULL,
+		"media frames as pcapng: what tcpdump no longer sees; F may be -"},
 	{"lcore", "show", "--graph", "GET", "/v1/lcores", table_lcores,
 		"lcores: load and each stage's cost; --graph draws the pipeline"},
 	{"health", "show", NULL, "GET", "/healthz", table_health, "is the engine well? exit 1 where a check fails"},
@@ -54,10 +56,10 @@ static int usage(FILE *out, const char *noun)
 		if (noun && strcmp(noun, commands[i].noun) != 0)
 			continue;
 		snprintf(words, sizeof(words), "%s %s %s", commands[i].noun, commands[i].verb,
-			!commands[i].argument                     ? ""
-			: strcmp(commands[i].argument, "ID") == 0 ? "ID"
-								  : "[--graph]");
-		fprintf(out, "  %-24s %s\n", words, commands[i].help);
+			!commands[i].argument          ? ""
+			: *commands[i].argument == '-' ? "[--graph]"
+						       : commands[i].argument);
+		fprintf(out, "  %-34s %s\n", words, commands[i].help);
 	}
 	return 2;
 }
@@ -203,7 +205,7 @@ static void defuse(char *text)
 	*out = '\0';
 }
 
-static int refused(const char *text, bool raw)
+int refused(const char *text, bool raw)
 {
 	json_t *problem = json_loads(text, 0, NULL);
 	const char *title = json_string_value(json_object_get(problem, "title"));
@@ -270,6 +272,35 @@ static bool good_argument(const char *text)
 	       strspn(text, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_.@") == strlen(text);
 }
 
+// nic capture NIC --count N --file F, in any order.
+static int capture(int argc, char **argv, const char *socket_path)
+{
+	const char *nic = NULL, *count = "1000", *file = NULL;
+	int fd, result;
+
+	for (int i = 0; i < argc; i++) {
+		if (strcmp(argv[i], "--count") == 0 && i + 1 < argc)
+			count = argv[++i];
+		else if (strcmp(argv[i], "--file") == 0 && i + 1 < argc)
+			file = argv[++i];
+		else if (!nic && good_argument(argv[i]) && *argv[i] != '-')
+			nic = argv[i];
+		else
+			return fprintf(stderr, "kedgectl: \"%s\" does not fit here:\n", argv[i]), usage(stderr, "nic");
+	}
+	if (!nic || !file || !*count || count[strspn(count, "0123456789")] || strlen(count) > 9) {
+		fprintf(stderr, "kedgectl: nic capture needs a nic (`kedgectl nic show` lists them), --count with a "
+				"number and --file:\n");
+		return usage(stderr, "nic");
+	}
+	fd = connect_to(socket_path);
+	if (fd < 0)
+		return 3;
+	result = capture_run(fd, nic, count, file);
+	close(fd);
+	return result;
+}
+
 int main(int argc, char **argv)
 {
 	const char *socket_path = getenv("KEDGE_SOCKET"), *argument = NULL;
@@ -294,6 +325,8 @@ int main(int argc, char **argv)
 	command = command_find(argv[optind], optind + 1 < argc ? argv[optind + 1] : NULL);
 	if (!command)
 		return 2;
+	if (!command->method)
+		return capture(argc - optind - 2, argv + optind + 2, socket_path);
 	for (int i = optind + 2; i < argc; i++) {
 		if (strcmp(argv[i], "-j") == 0)
 			raw = true;

@@ -11,9 +11,10 @@
 #include <rte_ring.h>
 #include <rte_ring_elem.h>
 
+#include "capture.h"
 #include "lcore.h"
 
-#define COMMANDS 64    // at most, between two bursts
+#define HELD_TURNS 16  // a retirement waits no longer, however full the nics are
 #define IDLE_PAUSES 64 // empty turns before the first sleep
 #define IDLE_SLEEP_MIN_US 20
 #define IDLE_SLEEP_MAX_US 100
@@ -68,34 +69,68 @@ static void carry_out(struct lcore *lcore, struct lcore_command *command)
 		command->block = relay->addrs;
 		relay->addrs = (struct relay_addrs *)conf;
 		break;
+	case LCORE_CAPTURE:
+		command->block = lcore->nics[command->leg].capture;
+		lcore->nics[command->leg].capture = (struct capture *)conf;
+		break;
 	case LCORE_STOP:
 		lcore->stop = true;
 		break;
 	}
 }
 
+// An acknowledgement must not be lost: no room for it, no command.
+static bool may_answer(const struct lcore *lcore)
+{
+	return rte_ring_free_count(lcore->relay.events) > 1;
+}
+
+static void obey(struct lcore *lcore, struct lcore_command *command)
+{
+	carry_out(lcore, command);
+	relay_tell(&lcore->relay, &(struct relay_event){
+					  .type = RELAY_EV_ACK,
+					  .command = command->type,
+					  .leg = command->leg,
+					  .version = command->version,
+					  .tsc = rte_rdtsc(),
+					  .block = command->block,
+				  });
+}
+
+// Carry out what was held, where its wait is over. Returns: how many.
+static unsigned obey_held(struct lcore *lcore)
+{
+	unsigned n = 0;
+
+	if (lcore->last_burst >= RELAY_BURST && ++lcore->held_turns < HELD_TURNS)
+		return 0;
+	while (n < lcore->held_count && may_answer(lcore))
+		obey(lcore, &lcore->held[n++]);
+	lcore->held_count -= n;
+	memmove(lcore->held, lcore->held + n, lcore->held_count * sizeof(*lcore->held));
+	lcore->held_turns = 0;
+	return n;
+}
+
 unsigned lcore_commands(struct lcore *lcore)
 {
 	struct lcore_command command;
-	unsigned n = 0;
+	unsigned n = lcore->held_count ? obey_held(lcore) : 0;
 
-	if (rte_ring_empty(lcore->commands))
-		return 0;
-	// An acknowledgement must not be lost: no room for it, no command.
-	while (n < COMMANDS && rte_ring_free_count(lcore->relay.events) > 1 &&
-		rte_ring_sc_dequeue_elem(lcore->commands, &command, sizeof(command)) == 0) {
-		carry_out(lcore, &command);
-		relay_tell(&lcore->relay, &(struct relay_event){
-						  .type = RELAY_EV_ACK,
-						  .command = command.type,
-						  .leg = command.leg,
-						  .version = command.version,
-						  .tsc = rte_rdtsc(),
-						  .block = command.block,
-					  });
+	for (unsigned taken = 0; taken < LCORE_COMMANDS && lcore->held_count < LCORE_COMMANDS && may_answer(lcore);
+		taken++) {
+		if (rte_ring_sc_dequeue_elem(lcore->commands, &command, sizeof(command)) != 0)
+			break;
+		if (command.type == LCORE_RETIRE || command.type == LCORE_STOP) {
+			lcore->held[lcore->held_count++] = command;
+			continue;
+		}
+		obey(lcore, &command);
 		n++;
 	}
-	relay_add(&lcore->relay.counters[KG_CNT_commands], n);
+	if (n)
+		relay_add(&lcore->relay.counters[KG_CNT_commands], n);
 	return n;
 }
 
@@ -127,6 +162,8 @@ static void flush(struct lcore *lcore, unsigned most)
 			continue;
 		for (unsigned j = 0; j < tx->count; j++)
 			sizes[j] = rte_pktmbuf_data_len(tx->packets[j]); // a sent mbuf is not ours to look at
+		if (unlikely(lcore->nics[i].capture != NULL))
+			capture_burst(lcore->nics[i].capture, tx->packets, tx->count, tsc, true);
 		sent = rte_eth_tx_burst(lcore->nics[i].port_id, 0, tx->packets, (uint16_t)tx->count);
 		for (unsigned j = 0; j < sent; j++)
 			bytes += sizes[j];
@@ -155,12 +192,15 @@ unsigned lcore_turn(struct lcore *lcore)
 		relay_add(&relay->stages[RELAY_RX].cycles, now - tsc);
 		relay_add(&relay->counters[KG_CNT_bursts], 1);
 		count_frames(relay, packets, n, KG_CNT_rx_packets, KG_CNT_rx_bytes);
+		if (unlikely(lcore->nics[i].capture != NULL))
+			capture_burst(lcore->nics[i].capture, packets, n, now, false);
 		relay_process(relay, packets, n, now);
 		flush(lcore, RELAY_TX - RELAY_BURST); // the next burst must find room
 		total += n;
 	}
 	if (total)
 		flush(lcore, 0);
+	lcore->last_burst = total;
 	return total;
 }
 

@@ -7,25 +7,32 @@
 
 #include "relay.h"
 
-enum lcore_command_type { LCORE_CREATE, LCORE_CHANGE, LCORE_RETIRE, LCORE_ADDRS, LCORE_STOP };
+enum lcore_command_type { LCORE_CREATE, LCORE_CHANGE, LCORE_RETIRE, LCORE_ADDRS, LCORE_CAPTURE, LCORE_STOP };
 
 // A command: a flat struct with ids and one block that changes hands. Its acknowledgement carries the block back (of
-// LCORE_ADDRS: the old one).
+// LCORE_ADDRS and LCORE_CAPTURE: the old one; of LCORE_CAPTURE `leg` is the nic's number, and no block ends it).
 struct lcore_command {
 	uint32_t type; // enum lcore_command_type
 	kg_leg_id leg;
 	uint32_t version;
 	uint32_t pad;
-	void *block; // struct leg_conf or struct relay_addrs
+	void *block; // struct leg_conf, struct relay_addrs or struct capture
 };
 
 struct lcore_nic {
 	uint16_t port_id;
+	struct capture *capture; // relay: rw, by command; NULL: nobody looks
 };
+
+#define LCORE_COMMANDS 64 // carried out at most, between two bursts
 
 struct lcore {
 	struct relay relay;
 	struct rte_ring *commands; // control: push, relay: pop
+	// Retirements (and the stop) wait until what the nics had received before them is forwarded: a party's last
+	// packets, sent before its BYE, are not lost. The wait ends with a burst that was not full.
+	struct lcore_command held[LCORE_COMMANDS];
+	unsigned held_count, held_turns, last_burst;
 	struct lcore_nic nics[KG_MEDIA_NICS];
 	unsigned nic_count;
 	bool spin;
@@ -41,5 +48,6 @@ int lcore_run(void *arg);
 // One turn: receive, process, send. Returns: packets received. For tests and benches.
 unsigned lcore_turn(struct lcore *lcore);
 
-// Carry out the commands that wait. Returns: how many.
+// Carry out the commands that wait; a retirement not before the turn that follows, then with the next call. Returns: how
+// many were carried out.
 unsigned lcore_commands(struct lcore *lcore);

@@ -67,10 +67,17 @@ static void free_memory(struct kg_media *media)
 	struct lcore_command late;
 
 	// What was sent behind LCORE_STOP was not carried out: its blocks are still ours.
-	while (lcore && lcore->commands && rte_ring_sc_dequeue_elem(lcore->commands, &late, sizeof(late)) == 0)
+	while (lcore && lcore->commands && rte_ring_sc_dequeue_elem(lcore->commands, &late, sizeof(late)) == 0) {
+		if (late.type == LCORE_CAPTURE && late.block)
+			media->captures[late.leg] = NULL;
 		free(late.block);
+	}
+	for (unsigned i = 0; lcore && i < lcore->held_count; i++)
+		free(lcore->held[i].block);
 	for (unsigned i = 0; i < media->leg_room && media->slots; i++)
 		free(media->slots[i].conf);
+	for (unsigned i = 0; i < KG_MEDIA_NICS; i++)
+		free(media->captures[i]);
 	if (lcore) {
 		rte_ring_free(lcore->commands);
 		rte_ring_free(lcore->relay.events);
@@ -399,6 +406,9 @@ static void acknowledged(struct kg_media *media, const struct relay_event *ack, 
 	struct slot *slot = &media->slots[leg_index(ack->leg)];
 
 	switch (ack->command) {
+	case LCORE_CAPTURE:
+		media_capture_returned(media, ack->leg, ack->block);
+		return;
 	case LCORE_ADDRS:
 		media_addrs_sent(media, ack->block);
 		return;
@@ -493,6 +503,7 @@ int kg_media_poll(struct kg_media *media, kg_media_event_fn fn, void *arg)
 		}
 	}
 	media_ports_expire(media, false);
+	media_captures_poll(media);
 	if (media->waiting)
 		retry(media);
 	if (media->addrs_wait && media_addrs_send(media) != 0)

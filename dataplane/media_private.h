@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "capture.h"
 #include "kg_media.h"
 #include "lcore.h"
 #include "leg.h"
@@ -61,9 +62,11 @@ struct kg_media {
 	uint32_t silence_at;                   // the next slot to look at
 	struct table *tables[2 * RELAY_ADDRS]; // of the nics' addresses, and of those that went away under live legs
 	unsigned table_count;
-	const struct relay_addrs *addrs; // the list that was sent last; the lcore's
-	unsigned addrs_sent;             // lists that are not acknowledged yet
-	bool addrs_wait;                 // the command ring was full
+	const struct relay_addrs *addrs;         // the list that was sent last; the lcore's
+	unsigned addrs_sent;                     // lists that are not acknowledged yet
+	bool addrs_wait;                         // the command ring was full
+	struct capture *captures[KG_MEDIA_NICS]; // by nic; the lcore's from the command to its acknowledgement
+	bool captures_end[KG_MEDIA_NICS], captures_told[KG_MEDIA_NICS];
 	bool running;
 };
 
@@ -81,6 +84,10 @@ int media_ports_live(struct kg_media *media, const struct kg_leg_config *config,
 void media_ports_dead(struct kg_media *media, const struct kg_leg_config *config, bool rtcp_too);
 void media_ports_linger(struct kg_media *media, const struct kg_leg_config *config, bool rtcp_too);
 void media_ports_expire(struct kg_media *media, bool all);
+
+// media_capture.c: end what is to end; a ring came back.
+void media_captures_poll(struct kg_media *media);
+void media_capture_returned(struct kg_media *media, unsigned nic, void *old);
 
 // Send the nics' addresses to the lcore; media_addrs_sent when that list's acknowledgement has come.
 // Returns: 0, or -ENOMEM; a full ring is tried again by kg_media_poll.

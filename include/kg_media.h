@@ -115,8 +115,8 @@ typedef void (*kg_media_event_fn)(const struct kg_media_event *event, void *arg)
 // Blocks: up to a few seconds. Returns: 0, or -errno with a sentence in `err` that says what to do.
 int kg_media_open(const struct kg_media_config *config, struct kg_media **out, char err[KG_MEDIA_ERR]);
 
-// Leave packet buffers, legs and the nics' rings out of core dumps from now on: a crash may be looked at without hearing
-// what was said. Blocks: no.
+// Leave packet buffers, legs and the nics' rings out of core dumps from now on: a crash may be looked at without
+// hearing what was said. Blocks: no.
 void kg_media_keep_out_of_cores(void);
 
 // Stop lcores, give nics and memory back. Legs that still live are dropped. Blocks: up to a second.
@@ -145,6 +145,22 @@ int kg_media_leg_stats(struct kg_media *media, kg_leg_id id, struct kg_leg_stats
 // Carry events from the lcores to `fn`, check silent legs, retry what waited. Call it every 10 ms or so.
 // Returns: number of events.
 int kg_media_poll(struct kg_media *media, kg_media_event_fn fn, void *arg);
+
+// Captures: copies of what a nic receives and sends for the media plane (tcpdump no longer sees it). One for a nic at a
+// time.
+#define KG_CAPTURE_SNAP 2048
+struct kg_captured {
+	uint64_t time_ns; // CLOCK_REALTIME
+	uint32_t length, copied;
+	bool outgoing;
+};
+// Returns: 0, or -ENOENT, -EBUSY (somebody looks, or the last one has not ended), -ENOMEM, -EAGAIN.
+int kg_media_capture_start(struct kg_media *media, unsigned nic);
+// The next frame. Returns: false where there is none now.
+bool kg_media_capture_read(
+	struct kg_media *media, unsigned nic, struct kg_captured *out, uint8_t data[KG_CAPTURE_SNAP]);
+uint64_t kg_media_capture_lost(struct kg_media *media, unsigned nic); // frames that were not read in time
+void kg_media_capture_stop(struct kg_media *media, unsigned nic);
 
 // Totals, for metrics. The gauges are zero when nothing runs.
 struct kg_media_totals {

@@ -184,10 +184,12 @@ def main():
     results, began = Results(), time.monotonic()
     all_of_it = args.pattern == ""
     built = {name: build(results, name) for name in BUILDS
-             if all_of_it or name == "gcc" or wanted(f"build/{name}") or (name == "asan" and re.search("asan|fuzz", args.pattern))}
+             if all_of_it or name == "gcc" or wanted(f"build/{name}") or (name == "asan" and re.search("asan|fuzz|alloc", args.pattern))}
     for name in ("gcc", "asan"):
         if built.get(name):
             unit_tests(results, name, wanted)
+    if built.get("asan") and wanted("alloc"):
+        test(results, "alloc", [sys.executable, os.path.join(ROOT, "tests", "alloc.py")] + (["--long"] if args.long else []), 3000)
     targets = [name for name in FUZZ if wanted(f"fuzz/{name}")]
     if built.get("asan") and targets:
         with concurrent.futures.ThreadPoolExecutor(2) as pool:

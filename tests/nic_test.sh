@@ -270,8 +270,10 @@ check "IPv6: another port is the kernel's" "$(ask 2001:db8::1 20002 5)" "dpdk 0 
 check "IPv6: the same port of another address is the kernel's" "$(ask 2001:db8::3 20000 5)" "dpdk 0 kernel 5"
 check "and the same port of an IPv4 address" "$(ask 192.0.2.1 20000 5)" "dpdk 0 kernel 5"
 check "IPv6: fragments are the kernel's" "$(ask 2001:db8::1 20000 3 3000)" "dpdk 0 kernel 3"
+say one "on 2001:db8::1 260" # the third and fourth byte of that header
 check "IPv6: so are extension headers" "$(ask 2001:db8::1 20000 3 172 options)" "dpdk 0 kernel 3"
 check "IPv6: no wrong checksum at the peer" "$(udp6_errors)" 0
+say one "off 2001:db8::1 260"
 say one "off 2001:db8::1 20000"
 check "IPv6: a port that was live is the kernel's again" "$(ask 2001:db8::1 20000 5)" "dpdk 0 kernel 5"
 
