@@ -25,6 +25,7 @@ BUILDS = {  # name: (directory, compiler, options)
     "asan": ("build-asan", "clang", ["--buildtype=debugoptimized", "--werror", "-Db_sanitize=address,undefined",
                                      "-Db_lundef=false", "-Dfuzz=true"]),
 }
+GROUPS = ("calls", "limits|health|rights|soak", "impaired|kills|capture|inject", "robust|torture")  # and one of all others
 WORLDS = ("af_packet", "ip6", "mixed", "nat")
 SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1",
               "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
@@ -135,7 +136,7 @@ def fuzz(results, name, seconds):
 
 def namespaces(results, args, build_name, prefix, pattern, world="ip4"):
     """tests/ns/run.py prints its own lines; here only its counts are added. world: see tests/ns/netns.py."""
-    counts = os.path.join(LOGS, f"{prefix}counts")
+    counts = os.path.join(LOGS, "counts-" + re.sub(r"\W+", "-", prefix + pattern))
     command = [sys.executable, os.path.join(ROOT, "tests", "ns", "run.py"), pattern, "--counts", counts, "--logs",
                os.path.join(LOGS, prefix + "ns"), "--prefix", prefix] + (["--long"] if args.long else [])
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True,
@@ -159,12 +160,23 @@ def namespaces(results, args, build_name, prefix, pattern, world="ip4"):
         results.skipped += skipped
 
 
-def worlds(results, args):
-    """The calls again over other networks, two of these at once: their time is timers'."""
-    picked = {world: "^(calls|nat)/" if args.pattern in ("", world) else args.pattern.removeprefix(world + "-")
-              for world in WORLDS if args.pattern in ("", world) or args.pattern.startswith(world + "-")}
+def everywhere(results, args, built):
+    """All suites in namespaces, two runs at once: their time is timers'. Only the load has the machine to itself."""
+    if built.get("gcc") and args.pattern:
+        namespaces(results, args, "gcc", "", args.pattern)
+    elif built.get("gcc"):
+        namespaces(results, args, "gcc", "", "^load/")
+    jobs = []
+    if built.get("gcc") and not args.pattern:
+        jobs += [("gcc", "", f"^({suites})/") for suites in GROUPS]
+        jobs.append(("gcc", "", f"^(?!({'|'.join(('load', *GROUPS))})/)"))
+    if built.get("asan") and (not args.pattern or args.pattern.startswith("asan-")):
+        jobs.append(("asan", "asan-", args.pattern.removeprefix("asan-") or "^(calls|robust)/"))
+    if built.get("gcc"):
+        jobs += [("gcc", world + "-", "^(calls|nat)/" if args.pattern in ("", world) else args.pattern.removeprefix(world + "-"), world)
+                 for world in WORLDS if args.pattern in ("", world) or args.pattern.startswith(world + "-")]
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda world: namespaces(results, args, "gcc", world + "-", picked[world], world), picked))
+        list(pool.map(lambda job: namespaces(results, args, *job), jobs))
 
 
 def main():
@@ -194,11 +206,7 @@ def main():
     if built.get("asan") and targets:
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             list(pool.map(lambda name: fuzz(results, name, 600 if args.long else 20), targets))
-    if built.get("gcc"):
-        namespaces(results, args, "gcc", "", args.pattern)
-        worlds(results, args)
-    if built.get("asan") and (all_of_it or args.pattern.startswith("asan-")):
-        namespaces(results, args, "asan", "asan-", args.pattern.removeprefix("asan-") or "^(calls|robust)/")
+    everywhere(results, args, built)
     if args.long and wanted("faults"):
         test(results, "faults", [sys.executable, os.path.join(ROOT, "tests", "faults.py")], 2400)
     print(f"\n{time.monotonic() - began:.0f} s" + (f", logs of what failed: {LOGS}" if results.failed else ""))

@@ -10,7 +10,7 @@ import engine
 import netns
 import rtp
 from calls import Parties
-from run import Suite
+from run import Skip, Suite
 
 
 class Ground:
@@ -134,8 +134,27 @@ def test_too_little_memory(ground):
     assert done.returncode == 1 and "MB of memory: give the machine that much, or lower media.max_calls" in said, f"{done.returncode}: {said[-2000:]}"
 
 
+def test_out_of_hugepages(ground):
+    """Some hugepages are free, but fewer than are needed: ordinary pages are taken, and the log says how many it wants."""
+    file = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
+    with open(file) as had:
+        before = had.read()
+    if int(before):
+        raise Skip(f"the machine has {before.strip()} hugepages: they are left alone")
+    try:
+        with open(file, "w") as pages:
+            pages.write("4")
+        with ground.call() as (kedge, p, call, other):
+            p.talk(call, other, start=40)
+            said = kedge.last_log(400)
+            assert "packet buffers in ordinary pages" in said and "vm.nr_hugepages=" in said, said
+    finally:
+        with open(file, "w") as pages:
+            pages.write(before)
+
+
 TESTS = [test_link_down_and_up, test_address_goes_and_comes, test_neighbour_changes, test_mtu, test_out_of_descriptors,
-         test_too_little_memory]
+         test_too_little_memory, test_out_of_hugepages]
 
 
 @contextlib.contextmanager

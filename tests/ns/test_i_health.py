@@ -26,15 +26,23 @@ class Ground:
             self.engine.kill()
 
 
-def failing(kedge):
-    """The checks that fail now, by all who tell of it."""
+def checks_of(kedge):
     status, _, text = kedge.api.ask("GET", "/healthz")
     checks = {check["what"]: check for check in json.loads(text)["checks"]}
     bad = {name for name, check in checks.items() if not check["ok"]}
     assert (status == 200) == (not bad), f"{status}: {text}"
-    metrics = kedge.api.metrics()
+    return checks, bad
+
+
+def failing(kedge):
+    """The checks that fail now, by all who tell of it."""
+    while True:
+        checks, bad = checks_of(kedge)
+        metrics, shown = kedge.api.metrics(), kedge.ctl("health", "show")
+        again, still = checks_of(kedge)
+        if still == bad and all(again[name] == checks[name] for name in bad):  # else it changed while we asked around
+            break
     assert bad == {name for name in checks if metrics[f'kedge_health{{check="{name}"}}'] == 0}, (bad, metrics)
-    shown = kedge.ctl("health", "show")
     assert shown.returncode == (1 if bad else 0), shown
     for name in bad:
         assert "FAIL  " + name in shown.stdout and checks[name]["detail"] in shown.stdout, shown.stdout
