@@ -320,14 +320,25 @@ fail:
 static void listen_tcp(struct api *api)
 {
 	const struct kg_addr *listen = &api->config->api_listen;
-	char ip[KG_ADDR_STRLEN];
+	char ip[KG_ADDR_STRLEN], text[KG_ADDR_STRLEN + 10];
+	struct sockaddr_storage name = {0};
+	int size = sizeof(name);
+	struct evconnlistener *listener;
 
 	if (!listen->family)
 		return;
 	kg_addr_ip(listen, ip, sizeof(ip));
-	if (evhttp_bind_socket(api->http, ip, listen->port) != 0)
-		kg_warn("api", "api.listen: %s:%u cannot be had (%s): kedgectl works through %s all the same", ip,
-			listen->port, strerror(errno), api->socket);
+	snprintf(text, sizeof(text), listen->family == 6 ? "[%s]:%u" : "%s:%u", ip, listen->port);
+	errno = 0;
+	evutil_parse_sockaddr_port(text, (struct sockaddr *)&name, &size);
+	listener = evconnlistener_new_bind(api->options.base, NULL, NULL,
+		LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE, 64, (struct sockaddr *)&name, size);
+	if (listener && evhttp_bind_listener(api->http, listener))
+		return;
+	kg_warn("api", "api.listen: %s cannot be had (%s): kedgectl works through %s all the same", text,
+		strerror(errno), api->socket);
+	if (listener)
+		evconnlistener_free(listener);
 }
 
 int api_open(const struct api_options *options, struct api **out, char *err)

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // GET /v1/captures/NIC?count=N: the nic's media frames as pcapng, while they pass. It ends after N frames, when the
-// client goes, or with the engine. A client that reads slowly loses frames, which the last block counts.
+// client goes, or with the engine. A client that reads slowly loses frames, which the last block counts. They are what
+// people say to each other: only who may open the socket gets them, not every user and browser of this host, and from
+// the first one on the process leaves no core dump, as media is in ordinary memory then.
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include <event2/buffer.h>
@@ -155,6 +159,23 @@ static struct api_capture *capture_create(struct api *api, struct evhttp_request
 	return capture;
 }
 
+static bool over_the_socket(struct evhttp_connection *connection)
+{
+	struct sockaddr_storage own = {0};
+	socklen_t size = sizeof(own);
+	int fd = bufferevent_getfd(evhttp_connection_get_bufferevent(connection));
+
+	return getsockname(fd, (struct sockaddr *)&own, &size) == 0 && own.ss_family == AF_UNIX;
+}
+
+static void leave_no_core(void)
+{
+	if (prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0)
+		return;
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	kg_info("api", "media is in ordinary memory now: a crash leaves no core dump any more");
+}
+
 void api_capture(struct api *api, struct evhttp_request *request, const char *id)
 {
 	const struct timeval turn = {0, TURN_MS * 1000};
@@ -165,6 +186,9 @@ void api_capture(struct api *api, struct evhttp_request *request, const char *id
 	uint8_t head[2 * PCAPNG_ROOM];
 	struct evbuffer *bytes;
 
+	if (!over_the_socket(connection))
+		return api_problem(
+			request, 403, "Not here", "captures are given on api.socket only: kedgectl asks there");
 	if (nic < 0)
 		return api_problem(request, 404, "No such nic", "GET /v1/nics lists those that there are");
 	if (!count)
@@ -185,6 +209,7 @@ void api_capture(struct api *api, struct evhttp_request *request, const char *id
 	capture->want = count;
 	capture->next = api->captures;
 	api->captures = capture;
+	leave_no_core();
 	event_add(capture->turn, &turn);
 	evhttp_connection_set_timeout(connection, 0);
 	evhttp_connection_set_closecb(connection, on_closed, capture);

@@ -278,6 +278,7 @@ void leg_update(struct party *party, struct party *peer)
 	struct kg_leg_config *leg = &party->leg.config;
 	struct offer_media mine = {.direction = OFFER_SENDRECV}, other = {.direction = OFFER_SENDRECV};
 	bool both = peer && peer->sdp && party->sdp;
+	char why[CALL_MESSAGE];
 
 	if (!party->leg.live || party->leg.retiring)
 		return;
@@ -289,7 +290,8 @@ void leg_update(struct party *party, struct party *peer)
 	leg->remote_rtcp = mine.remote_rtcp;
 	leg->rtcp_mux = party->mux_said && mine.rtcp_mux;
 	leg->latch = latch_window(party);
-	if (!kg_addr_none(&mine.remote) && !rtcp_same_hop(party, &mine))
+	if (!kg_addr_none(&mine.remote) &&
+		(media_denied(anchor->calls, &mine.remote_rtcp, why) || !rtcp_same_hop(party, &mine)))
 		memset(&leg->remote_rtcp, 0, sizeof(leg->remote_rtcp));
 	leg->may_receive = (mine.direction & OFFER_SENDONLY) && (other.direction & OFFER_RECVONLY);
 	leg->may_send = (mine.direction & OFFER_RECVONLY) && (other.direction & OFFER_SENDONLY);

@@ -111,6 +111,21 @@ static unsigned nic_addresses(struct calls *calls, const struct config_nic *nic,
 	return count;
 }
 
+// Two addresses behind one advertised one would share its ports: only the first can be used.
+static bool said_before(
+	const struct config_nic *nic, const struct kg_addr *locals, unsigned count, const struct kg_addr *local)
+{
+	struct kg_addr said, other;
+
+	config_advertised(nic, local, &said);
+	for (unsigned i = 0; i < count; i++) {
+		config_advertised(nic, &locals[i], &other);
+		if (kg_addr_same_ip(&said, &other))
+			return true;
+	}
+	return false;
+}
+
 // The kernel's rules may send it another way from this address: it must be through the nic.
 static bool place_reaches(
 	struct calls *calls, struct place *place, const struct kg_addr *target, const struct kg_addr *local, char *why)
@@ -157,7 +172,8 @@ int place_find(struct calls *calls, const char *nic, const struct kg_addr *targe
 			ip);
 	out->count = 0;
 	for (unsigned i = 0; i < count; i++)
-		if (place_reaches(calls, out, target, &addrs[i], why))
+		if (!said_before(&config->nics[out->nic], out->locals, out->count, &addrs[i]) &&
+			place_reaches(calls, out, target, &addrs[i], why))
 			out->locals[out->count++] = addrs[i];
 	return out->count ? 0 : -EHOSTUNREACH;
 }

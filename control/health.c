@@ -95,20 +95,45 @@ static bool look_nic(struct health *health, char *detail, size_t size, json_t *j
 	return good;
 }
 
+// A call that needs IPv4 is not helped by free IPv6 ports, nor by those of another nic. Returns: are there enough?
+static bool look_family(
+	const struct health *health, const struct kg_nic_info *nic, uint8_t family, uint64_t *used, uint64_t *all)
+{
+	uint64_t here = 0, room = 0;
+
+	for (unsigned i = 0; i < nic->addr_count; i++) {
+		if (nic->addrs[i].family != family)
+			continue;
+		room += 2ull * ports_capacity(health->options.ports);
+		here += ports_in_use_at(health->options.ports, &nic->addrs[i]);
+	}
+	*used += here;
+	*all += room;
+	return here * PORTS_FREE_MIN <= room * (PORTS_FREE_MIN - 1) || here == 0;
+}
+
 static bool look_ports(struct health *health, char *detail, size_t size, json_t *json)
 {
 	struct kg_nic_info info;
-	uint64_t all = 0, used = ports_in_use(health->options.ports);
+	uint64_t all = 0, used = 0;
+	bool good = true;
 
-	for (unsigned i = 0; kg_media_nic_info(health->options.media, i, &info) == 0; i++)
-		all += 2ull * ports_capacity(health->options.ports) * info.addr_count;
-	snprintf(detail, size, "%llu of %llu media ports are taken: widen media.ports or give a nic another address",
-		(unsigned long long)used, (unsigned long long)all);
+	for (unsigned i = 0; kg_media_nic_info(health->options.media, i, &info) == 0; i++) {
+		for (uint8_t family = 4; family <= 6; family += 2) {
+			if (look_family(health, &info, family, &used, &all) || !good)
+				continue;
+			good = false;
+			snprintf(detail, size,
+				"nearly all IPv%u media ports of nic %s are taken: widen media.ports or give the nic "
+				"another address",
+				family, info.name);
+		}
+	}
 	if (json) {
 		json_object_set_new(json, "used", json_integer((json_int_t)used));
 		json_object_set_new(json, "all", json_integer((json_int_t)all));
 	}
-	return used * PORTS_FREE_MIN <= all * (PORTS_FREE_MIN - 1) || used == 0;
+	return good;
 }
 
 static bool look_disk(struct health *health, char *detail, size_t size, json_t *json)

@@ -42,9 +42,9 @@ int kg_media_nic_info(struct kg_media *media, unsigned nic, struct kg_nic_info *
 	return nic == 0 ? 0 : -1;
 }
 
-unsigned ports_in_use(const struct ports *ports)
+unsigned ports_in_use_at(const struct ports *ports, const struct kg_addr *ip)
 {
-	return fake.used;
+	return ip->family == 4 ? fake.used : 0;
 }
 
 unsigned ports_capacity(const struct ports *ports)
@@ -82,7 +82,9 @@ static int set_up(void **state)
 {
 	memset(&fake, 0, sizeof(fake));
 	fake.nic.link_up = true;
-	fake.nic.addr_count = 1;
+	fake.nic.addr_count = 2; // IPv6's ports stay free
+	fake.nic.addrs[0].family = 4;
+	fake.nic.addrs[1].family = 6;
 	fake.capacity = 100; // pairs
 	fake.now = 5000;
 	health = health_create(&(struct health_options){.cdr_file = "/tmp/kedge-health-cdr.jsonl"});

@@ -172,10 +172,11 @@ static void take_link(struct netlink *netlink, const struct nlmsghdr *header)
 	watches_link_changed(netlink, info->ifi_index);
 }
 
-// Can others reach us at it? Not at a link-local one, nor while it is tried for duplicates or about to go.
+// Can others reach us at it? Not at a link-local one, nor while it is tried for duplicates. A deprecated one serves
+// calls that are on it (RFC 4862 5.5.4), and comes last for new ones.
 static bool address_serves(const struct ifaddrmsg *info)
 {
-	const unsigned not_now = IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED;
+	const unsigned not_now = IFA_F_TENTATIVE | IFA_F_DADFAILED;
 
 	return info->ifa_family == AF_INET || (info->ifa_scope != RT_SCOPE_LINK && !(info->ifa_flags & not_now));
 }
@@ -184,7 +185,8 @@ static bool address_serves(const struct ifaddrmsg *info)
 static void take_address(struct netlink *netlink, const struct nlmsghdr *header)
 {
 	const struct ifaddrmsg *info = mnl_nlmsg_get_payload(header);
-	struct address taken = {.ifindex = (int)info->ifa_index, .secondary = info->ifa_flags & IFA_F_SECONDARY};
+	struct address taken = {
+		.ifindex = (int)info->ifa_index, .secondary = info->ifa_flags & (IFA_F_SECONDARY | IFA_F_DEPRECATED)};
 	struct facts *facts = &netlink->facts;
 	const struct nlattr *attr;
 	struct address *grown;
@@ -361,6 +363,7 @@ static void on_work(evutil_socket_t fd, short what, void *arg)
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	_Alignas(struct nlmsghdr) char buffer[BUFFER_BYTES];
+	const struct timeval now = {0, 0};
 	struct netlink *netlink = arg;
 	bool drained = false;
 
@@ -378,7 +381,9 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	// drops all that happens until it has been emptied.
 	if (netlink->stale && drained)
 		read_all(netlink);
-	if (netlink->changed || netlink->routes_changed || !TAILQ_EMPTY(&netlink->pending))
+	if (!TAILQ_EMPTY(&netlink->pending)) // a next hop: somebody's media waits for it
+		event_add(netlink->work, &now);
+	else if (netlink->changed || netlink->routes_changed)
 		netlink_work_soon(netlink);
 }
 

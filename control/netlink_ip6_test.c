@@ -28,13 +28,14 @@ static void addresses_that_serve(void **state)
 	shell("ip addr add 2001:db8::9/64 dev va");                       // still tried for duplicates
 	shell("ip addr add 2001:db8::8/64 dev va nodad preferred_lft 0"); // about to go
 	settle();
-	assert_int_equal(netlink_addresses(netlink, "va", addrs, 8), 2);
-	while (netlink_addresses(netlink, "va", addrs, 8) < 3)
+	assert_int_equal(netlink_addresses(netlink, "va", addrs, 8), 3);
+	while (netlink_addresses(netlink, "va", addrs, 8) < 4)
 		assert_true(reaches(&changes, changes + 1));
 	assert_addr(&addrs[2], "2001:db8::9"); // now it serves, and that was told
+	assert_addr(&addrs[3], "2001:db8::8");
 	shell("ip addr del 2001:db8::1/64 dev va");
 	settle();
-	assert_int_equal(netlink_addresses(netlink, "va", addrs, 8), 2);
+	assert_int_equal(netlink_addresses(netlink, "va", addrs, 8), 3);
 	assert_addr(&addrs[1], "2001:db8::9");
 	assert_int_equal(netlink_addresses(netlink, "lo", addrs, 8), 2);
 	assert_addr(&addrs[0], "127.0.0.1");

@@ -123,6 +123,13 @@ unsigned ports_in_use(const struct ports *ports)
 	return 2 * ports->pairs_in_use;
 }
 
+unsigned ports_in_use_at(const struct ports *ports, const struct kg_addr *ip)
+{
+	const struct pool *pool = pool_find(ports, ip);
+
+	return pool ? 2 * (ports->pairs - pool->count) : 0;
+}
+
 unsigned ports_capacity(const struct ports *ports)
 {
 	return ports->pairs;

@@ -18,4 +18,5 @@ void ports_destroy(struct ports *ports);
 int ports_get(struct ports *ports, const struct kg_addr *ip, uint64_t now_ms, struct kg_addr *out);
 void ports_put(struct ports *ports, const struct kg_addr *pair, uint64_t now_ms);
 unsigned ports_in_use(const struct ports *ports);   // UDP ports, two a pair
+unsigned ports_in_use_at(const struct ports *ports, const struct kg_addr *ip);
 unsigned ports_capacity(const struct ports *ports); // pairs of one address

@@ -3,14 +3,17 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <linux/capability.h>
@@ -18,13 +21,30 @@
 #include "kg_log.h"
 #include "privileges.h"
 
+// Before 5.19 a kernel with unprivileged_bpf_disabled wants CAP_BPF for each write to a map: the live ports.
+static bool bpf_needs_capability(void)
+{
+	struct utsname name;
+	int major = 0, minor = 0;
+
+	return uname(&name) == 0 && sscanf(name.release, "%d.%d", &major, &minor) == 2 &&
+	       (major < 5 || (major == 5 && minor < 19));
+}
+
+static void keep(struct __user_cap_data_struct *data, int capability)
+{
+	data[CAP_TO_INDEX(capability)].effective |= CAP_TO_MASK(capability);
+	data[CAP_TO_INDEX(capability)].permitted |= CAP_TO_MASK(capability);
+}
+
 static int keep_capabilities(void)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
 
-	data[CAP_TO_INDEX(CAP_NET_ADMIN)].effective = CAP_TO_MASK(CAP_NET_ADMIN);
-	data[CAP_TO_INDEX(CAP_NET_ADMIN)].permitted = CAP_TO_MASK(CAP_NET_ADMIN);
+	keep(data, CAP_NET_ADMIN);
+	if (bpf_needs_capability())
+		keep(data, CAP_BPF);
 	return syscall(SYS_capset, &header, data) == 0 ? 0 : -errno;
 }
 
@@ -48,13 +68,19 @@ int privileges_drop(const char *user, const char *const *files, char *err)
 			user, user);
 		return -ENOENT;
 	}
-	for (unsigned i = 0; files[i]; i++)
-		if (chown(files[i], entry->pw_uid, entry->pw_gid) != 0 && errno != ENOENT &&
+	for (unsigned i = 0; files[i]; i++) {
+		struct stat is;
+
+		// A link or a device is not ours to give: whoever owns the directory may have put it there.
+		if (lstat(files[i], &is) == 0 && !S_ISREG(is.st_mode) && !S_ISSOCK(is.st_mode))
+			continue;
+		if (lchown(files[i], entry->pw_uid, entry->pw_gid) != 0 && errno != ENOENT &&
 			entry->pw_uid != geteuid()) {
 			error = -errno;
 			snprintf(err, 256, "%s cannot be given to user %s: %s", files[i], user, strerror(errno));
 			return error;
 		}
+	}
 	close_the_way_back();
 	if (entry->pw_uid != geteuid()) { // else it was started as that user already
 		prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0);
@@ -71,8 +97,9 @@ int privileges_drop(const char *user, const char *const *files, char *err)
 			user, strerror(-error));
 		return error;
 	}
-	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); // media is not in it
-	kg_info("main", "runs as %s (uid %d) with CAP_NET_ADMIN only", user, (int)entry->pw_uid);
+	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); // media is not in it, until somebody captures
+	kg_info("main", "runs as %s (uid %d) with CAP_NET_ADMIN%s only", user, (int)entry->pw_uid,
+		bpf_needs_capability() ? " and CAP_BPF" : "");
 	return 0;
 }
 

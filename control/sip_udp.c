@@ -17,7 +17,7 @@
 #include "sip_wire.h"
 
 #define BATCH 8
-#define BATCHES_A_WAKE 8 // then others have their turn
+#define BATCHES_A_WAKE 1 // then others have their turn: a next hop that is found must be known before the ACK is
 #define ERRORS_A_WAKE 64
 #define SOCKET_BUFFER (4 << 20)
 

@@ -3,7 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
+
+#include <linux/capability.h>
 
 #include <rte_cycles.h>
 #include <rte_ethdev.h>
@@ -218,6 +222,21 @@ static unsigned rest(struct lcore *lcore, unsigned idle_turns, unsigned sleep_us
 	return sleep_us * 2 < IDLE_SLEEP_MAX_US ? sleep_us * 2 : IDLE_SLEEP_MAX_US;
 }
 
+// It reads what strangers send, and needs no right that the process may have; only to become another user with it,
+// which takes the rest.
+static void give_up_rights(void)
+{
+	const uint32_t kept = CAP_TO_MASK(CAP_SETUID) | CAP_TO_MASK(CAP_SETGID); // both in the first word
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct has[_LINUX_CAPABILITY_U32S_3] = {{0}}, less[_LINUX_CAPABILITY_U32S_3] = {{0}};
+
+	if (syscall(SYS_capget, &header, has) != 0)
+		return;
+	less[0].permitted = has[0].permitted & kept;
+	less[0].effective = has[0].effective & kept;
+	syscall(SYS_capset, &header, less);
+}
+
 int lcore_run(void *arg)
 {
 	struct lcore *lcore = arg;
@@ -225,6 +244,7 @@ int lcore_run(void *arg)
 	unsigned idle_turns = 0, sleep_us = IDLE_SLEEP_MIN_US;
 
 	prctl(PR_SET_TIMERSLACK, 1000UL); // ns: else 50 us are added to each sleep
+	give_up_rights();
 	while (!lcore->stop) {
 		uint64_t tsc = rte_rdtsc();
 		unsigned n;

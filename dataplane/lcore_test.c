@@ -30,8 +30,11 @@ static struct kg_leg_config legs[2];
 
 static struct kg_leg_config config(uint16_t local, const char *remote, kg_leg_id peer)
 {
-	struct kg_leg_config leg = {
-		.hop = {.resolved = true}, .may_receive = true, .may_send = true, .peer = peer, .formats = {{0, 8000}},
+	struct kg_leg_config leg = {.hop = {.resolved = true},
+		.may_receive = true,
+		.may_send = true,
+		.peer = peer,
+		.formats = {{0, 8000}},
 		.format_count = 1};
 
 	assert_int_equal(kg_addr_parse(&leg.local, "10.0.0.1", local), 0);

@@ -76,8 +76,11 @@ static void free_memory(struct kg_media *media)
 		free(lcore->held[i].block);
 	for (unsigned i = 0; i < media->leg_room && media->slots; i++)
 		free(media->slots[i].conf);
-	for (unsigned i = 0; i < KG_MEDIA_NICS; i++)
+	for (unsigned i = 0; i < KG_MEDIA_NICS; i++) {
+		if (lcore && lcore->nics[i].capture != media->captures[i])
+			free(lcore->nics[i].capture); // one that ended, and another had begun
 		free(media->captures[i]);
+	}
 	if (lcore) {
 		rte_ring_free(lcore->commands);
 		rte_ring_free(lcore->relay.events);

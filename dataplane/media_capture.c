@@ -16,7 +16,7 @@ int kg_media_capture_start(struct kg_media *media, unsigned nic)
 
 	if (nic >= media->nic_count)
 		return -ENOENT;
-	if (media->captures[nic])
+	if (media->captures[nic] && !media->captures_end[nic])
 		return -EBUSY;
 	capture = aligned_alloc(64, sizeof(*capture));
 	if (!capture)
@@ -26,7 +26,8 @@ int kg_media_capture_start(struct kg_media *media, unsigned nic)
 		free(capture);
 		return -EAGAIN;
 	}
-	media->captures[nic] = capture;
+	media->captures[nic] = capture; // one that ends comes back by this command, or by its own before
+	media->captures_end[nic] = media->captures_told[nic] = false;
 	return 0;
 }
 
@@ -76,6 +77,8 @@ void media_capture_returned(struct kg_media *media, unsigned nic, void *old)
 	if (!old)
 		return; // the beginning is acknowledged too
 	free(old);
+	if (media->captures[nic] != old)
+		return; // another has begun meanwhile
 	media->captures[nic] = NULL;
 	media->captures_end[nic] = media->captures_told[nic] = false;
 }

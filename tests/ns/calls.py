@@ -126,8 +126,8 @@ def check_body(message, ours):
 
 
 def near(times, wanted, what):
-    """Gaps or moments beside what the standard says: 10 %, and 200 ms for a busy machine."""
+    """Moments beside what the standard says: less than a half of T1 is a busy machine's."""
     assert len(times) >= len(wanted), f"{what}: only {len(times)} of {len(wanted)}: {[round(t, 2) for t in times]}"
     for got, want in zip(times, wanted):
-        assert abs(got - want) <= max(0.1 * want, 0.2), \
+        assert abs(got - want) <= max(0.1 * want, 0.45), \
             f"{what}: at {[round(t, 2) for t in times]} s, must be {wanted}"

@@ -7,6 +7,7 @@ tests in them, all at once where it says parallel. PATTERN is looked for in "sui
 
 import argparse
 import concurrent.futures
+import contextlib
 import importlib
 import os
 import re
@@ -77,6 +78,10 @@ def keep(suite, context, logs):
     if not bed or not logs:
         return ""
     where = os.path.join(logs, suite.name)
+    if getattr(context, "api", None):
+        for path in ("/metrics", "/v1/legs", "/v1/nics", "/v1/lcores"):  # what the engine says now
+            with contextlib.suppress(Exception), open(bed.path("api-" + path.rpartition("/")[2]), "w") as file:
+                file.write(context.api.ask("GET", path)[2])
     bed.keep_logs(where)
     return f"\n      logs: {where}"
 

@@ -4,6 +4,7 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import time
 
@@ -86,6 +87,30 @@ def test_refusals(ground):
     assert fields(bed.path("first"), ["frame.number"]) == []
 
 
+def test_on_the_socket_only(ground):
+    """What people say is not for every user and browser of the host: not over TCP, loopback or not."""
+    with netns.inside(ground.bed.engine):
+        sock = socket.create_connection(("127.0.0.1", 8080), 5)
+    with sock:
+        sock.sendall(b"GET /v1/captures/a?count=1 HTTP/1.0\r\nHost: evil.example\r\n\r\n")
+        answer = sock.recv(4096).decode()
+    assert " 403 " in answer.split("\r\n")[0] and "api.socket only" in answer, answer
+
+
+def test_one_after_the_other(ground):
+    with ground.call() as (p, call, other):
+        for turn in range(5):
+            file = ground.bed.path(f"turn{turn}")
+            taking = ground.capture("a", "--count", "1", "--file", file) if turn else begin(ground, 1, file)
+            for n in range(50):
+                p.one.rtp.sendto(rtp.build(False, 0, 100 * turn + n, n, 0x11110000 + 7000, b"x"), call.answer.media())
+                if taking.poll() is not None:
+                    break
+                time.sleep(0.02)
+            out, err = taking.communicate(timeout=5)
+            assert taking.returncode == 0, (turn, err)
+
+
 def begin(ground, count, file):
     """A capture, as soon as the one before has ended (the engine learns of that a moment after its reader went)."""
     def start():
@@ -121,7 +146,7 @@ def after_all_is_given_back(ground):
     ground.engine.stop()
 
 
-TESTS = [test_media_both_ways, test_refusals, test_slow_reader]
+TESTS = [test_media_both_ways, test_refusals, test_on_the_socket_only, test_one_after_the_other, test_slow_reader]
 
 
 @contextlib.contextmanager

@@ -116,6 +116,7 @@ def test_second_address_when_ports_are_out(ground):
             given_back(kedge)
     finally:
         bed.ip(bed.engine, f"addr del {SECOND}/24 dev vA")
+        bed.ip(bed.engine, "addr del 10.77.2.101/24 dev vB")
 
 
 def test_denied_media(ground):
@@ -140,6 +141,59 @@ def test_denied_media(ground):
         given_back(kedge)
 
 
+def test_denied_rtcp(ground):
+    """a=rtcp may name another address behind the same router, but none that is denied."""
+    bed = ground.bed
+    for net in ("198.51.100.0/24", "192.0.2.0/24"):
+        bed.ip(bed.engine, f"route add {net} via {netns.CALLER}")
+    for address in ("198.51.100.7", "198.51.100.8", "192.0.2.7"):
+        bed.ip(bed.caller, f"addr add {address}/32 dev lo")
+    with ground.running(media="ports: 16384-17407, deny: [192.0.2.0/24]", name="denyrtcp") as kedge, contextlib.ExitStack() as stack:
+        a = stack.enter_context(sippeer.Peer(bed.caller, netns.CALLER))
+        b = stack.enter_context(sippeer.Peer(bed.callee, netns.CALLEE))
+        two = rtp.End(bed.callee, netns.CALLEE, 8000)
+        stack.callback(two.close)
+        for address, arrives in (("198.51.100.8", True), ("192.0.2.7", False)):
+            end = rtp.End(bed.caller, address, 7050)
+            stack.callback(end.close)
+            call = a.invite(ENGINE, "bob", sippeer.sdp("198.51.100.7", 7000) + f"a=rtcp:7051 IN IP4 {address}\r\n")
+            other = b.wait_invite()
+            other.reply(200, sippeer.sdp(b.address, 8000))
+            call.progress(200)
+            call.ack()
+            other.take_ack()
+            ip, port = other.invite.media()
+            for n in range(5):
+                two.rtcp.sendto(rtp.sender_report(9, 0, n, 160, "party"), (ip, port + 1))
+            assert len(end.until(end.rtcp, 5, 5 if arrives else 0.7)) == 5 * arrives, address
+            hang_up(a, call, other)
+        given_back(kedge)
+    for address in ("198.51.100.7", "198.51.100.8", "192.0.2.7"):
+        bed.ip(bed.caller, f"addr del {address}/32 dev lo")
+
+
+def test_two_behind_one_advertised(ground):
+    """Two addresses of a nic are said as one public one: a port is said once all the same."""
+    bed = ground.bed
+    bed.ip(bed.engine, f"addr add {SECOND}/24 dev vA")
+    bed.ip(bed.engine, "addr add 10.77.2.101/24 dev vB")  # there are ports enough on the other side
+    try:
+        with ground.running(nic_a=f", advertise: {PUBLIC}", media="ports: 16384-16387", name="one") as kedge, \
+                sippeer.Peer(bed.caller, netns.CALLER) as a, sippeer.Peer(bed.callee, netns.CALLEE) as b:
+            netns.wait_for("the addresses", lambda: [len(n["addresses"]) for n in kedge.api.get("/v1/nics")["items"]] == [2, 2], 3)
+            calls = [answered(a, b, ENGINE, 7000 + 10 * n, 8000 + 10 * n) for n in range(2)]
+            said = [call.answer.media() for call, _ in calls]
+            assert sorted(said) == [(PUBLIC, 16384), (PUBLIC, 16386)], said
+            late = a.invite(ENGINE, "bob", sippeer.sdp(a.address, 7100))
+            late.ack_failure(late.progress(503))
+            for call, other in calls:
+                hang_up(a, call, other)
+            given_back(kedge)
+    finally:
+        bed.ip(bed.engine, f"addr del {SECOND}/24 dev vA")
+        bed.ip(bed.engine, "addr del 10.77.2.101/24 dev vB")
+
+
 @contextlib.contextmanager
 def ground():
     with netns.Bed() as bed:
@@ -147,5 +201,5 @@ def ground():
 
 
 SUITES = [Suite("addresses", ground, [test_advertise, test_second_address_when_ports_are_out,
-                                      test_denied_media])] \
+                                      test_denied_media, test_denied_rtcp, test_two_behind_one_advertised])] \
     if netns.WORLD in ("ip4", "af_packet") else []

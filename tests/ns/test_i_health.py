@@ -46,14 +46,15 @@ def failing(kedge):
     assert shown.returncode == (1 if bad else 0), shown
     for name in bad:
         assert "FAIL  " + name in shown.stdout and checks[name]["detail"] in shown.stdout, shown.stdout
-    return bad
+    return bad - {"control_loop"}  # the machine may have stalled: that says nothing of the others
 
 
 def fails_and_heals(kedge, check, mend):
     netns.wait_for(f"the check {check} to fail", lambda: failing(kedge) == {check}, 10, 0.2)
     mend()
     netns.wait_for(f"the check {check} to be well again", lambda: not failing(kedge), 10, 0.2)
-    alarms = [(e["data"]["name"], e["data"]["active"]) for e in kedge.api.events(1, last=0) if e["event"] == "alarm"]
+    alarms = [(e["data"]["name"], e["data"]["active"]) for e in kedge.api.events(1, last=0) 
+              if e["event"] == "alarm" and e["data"]["name"] != "control_loop"]
     assert alarms == [(check, True), (check, False)], alarms
 
 

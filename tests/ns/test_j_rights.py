@@ -42,6 +42,11 @@ def threads(kedge):
     return out
 
 
+def dumpable(kedge):
+    """Would a crash leave a core? Of a process that leaves none root owns /proc/PID."""
+    return os.stat(f"/proc/{kedge.process.pid}/environ").st_uid == int(threads(kedge)[kedge.process.pid]["Uid"].split()[0])
+
+
 def test_rights_are_dropped(ground):
     """As nobody, with CAP_NET_ADMIN in the control thread only: calls, reload and the XDP program's end all work."""
     bed = ground.bed
@@ -49,6 +54,9 @@ def test_rights_are_dropped(ground):
     own = bed.path("own")
     os.mkdir(own)
     os.chown(own, NOBODY, -1)
+    victim = bed.path("victim")
+    open(victim, "w").close()
+    os.symlink(victim, bed.path("own/kedge-cdr.jsonl"))  # whoever owns the directory may do that
     with ground.running(other="user: nobody\n", name="own/kedge") as kedge, contextlib.ExitStack() as stack:
         pid = kedge.process.pid
         for task, status in threads(kedge).items():
@@ -68,6 +76,10 @@ def test_rights_are_dropped(ground):
         netns.wait_for("media after the neighbours were forgotten", lambda: talks(p, call, other), 10, 0.5)
         p.hang_up(call, other)
         p.ended(call, other, "disconnected", "caller_hangup")
+        assert os.stat(victim).st_uid == 0, "a link's target was given away"
+        assert dumpable(kedge)
+        kedge.ctl("nic", "capture", "a", "--count", "1", "--file", "/nothing/there")  # media may come into the heap
+        assert not dumpable(kedge), "a core would be written, with what was captured"
         kedge.stop()
         assert "xdp" not in bed.ip(bed.engine, "link show"), bed.ip(bed.engine, "link show")
         assert not os.path.exists(kedge.socket), "the API's socket was left"
