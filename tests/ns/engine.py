@@ -150,7 +150,11 @@ class Engine:
                            UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1")
         self.process = self.bed.start(self.bed.engine, [program("kedged"), "-c", self.config], log=self.log,
                                       env=environment)
-        netns.wait_for("kedged's /healthz", self.healthy, timeout_s, 0.05)
+        try:
+            netns.wait_for("kedged's /healthz", self.healthy, timeout_s, 0.05)
+        except AssertionError:
+            self.kill()  # it would hold the interfaces against the next
+            raise
         return self
 
     def healthy(self):
