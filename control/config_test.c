@@ -144,6 +144,12 @@ static void wrong_files_get_helpful_errors(void **state)
 		{NICS TRUNKS "routes: [{match: {to: \"((a{255}){255}){255}\"}, to: [next_hop]}]\n",
 			"k.yaml:3: routes[0].match.to: \"((a{255}){255}){255}\" is too large: write at most 1000 "
 			"characters, repeats written out\n"},
+		{NICS TRUNKS "routes: [{match: {to: \"((a{255}+{255})+{255}\"}, to: [next_hop]}]\n",
+			"k.yaml:3: routes[0].match.to: \"((a{255}+{255})+{255}\" is too large: write at most 1000 "
+			"characters, repeats written out\n"},
+		{NICS TRUNKS "routes: [{match: {to: \"a{200,}{9}*\"}, to: [next_hop]}]\n",
+			"k.yaml:3: routes[0].match.to: \"a{200,}{9}*\" is too large: write at most 1000 "
+			"characters, repeats written out\n"},
 		{NICS TRUNKS "routes: [{match: {from: '(.*)x\\1'}, to: [next_hop]}]\n",
 			"k.yaml:3: routes[0].match.from: \"(.*)x\\1\" refers back to a group (\\1): write an extended "
 			"regular expression, for example ^9\n"},

@@ -140,7 +140,7 @@ static unsigned long repeat_count(const char *at)
 	const char *comma = strpbrk(at, ",}");
 	unsigned long m = comma && *comma == ',' ? strtoul(comma + 1, NULL, 10) : 0;
 
-	n = n > m ? n : m;
+	n = comma && comma[0] == ',' && comma[1] == '}' ? n + 1 : n > m ? n : m; // x{n,} is n times x, and x*
 	return n < 1 ? 1 : n > 100000 ? 100000 : n;
 }
 
@@ -157,6 +157,11 @@ static unsigned long pattern_size(const char *at)
 			size += last * (n - 1);
 			last *= n;
 			at += strcspn(at, "}");
+		} else if (*at == '+' && last) { // glibc writes x+ as xx*
+			size += last;
+			last *= 2;
+		} else if ((*at == '*' || *at == '?') && last) {
+			continue; // what is repeated stays what may be repeated again
 		} else if (*at == '(') {
 			open[depth++] = size;
 			size = last = 0;
