@@ -158,12 +158,15 @@ void anchor_log(enum kg_log_level level, const struct party *party, const char *
 
 // --- the end of a call --------------------------------------------------------------------------------------------
 
-static void history_add(struct calls *calls, const struct anchor *anchor, json_t *json)
+// Its bytes, not its tree: a hundred small blocks a call leave holes in the heap that nothing else fits.
+static void history_add(struct calls *calls, struct anchor *anchor)
 {
 	struct ended *slot = &calls->history[calls->history_next];
+	json_t *json = anchor_json(anchor);
 
-	json_decref(slot->json);
-	slot->json = json;
+	free(slot->text);
+	slot->text = json_dumps(json, JSON_COMPACT);
+	json_decref(json);
 	memcpy(slot->id, anchor->id, sizeof(slot->id));
 	calls->history_next = (calls->history_next + 1) % CALLS_HISTORY;
 }
@@ -175,7 +178,7 @@ static void anchor_finish(struct anchor *anchor)
 
 	for (unsigned i = 0; (party = anchor_party(anchor, i)); i++)
 		party_unuse(party);
-	history_add(calls, anchor, anchor_json(anchor));
+	history_add(calls, anchor);
 	cdr_write(calls->options.cdr, anchor_cdr(anchor));
 	calls->counts.ended_by_cause[anchor->call.cause.word]++;
 	calls->counts.illegal_transitions += anchor->call.illegal;
@@ -262,7 +265,7 @@ void calls_destroy(struct calls *calls)
 		anchor_destroy(anchor);
 	}
 	for (unsigned i = 0; i < CALLS_HISTORY; i++)
-		json_decref(calls->history[i].json);
+		free(calls->history[i].text);
 	uses_free(calls);
 	free(calls);
 }

@@ -263,8 +263,8 @@ json_t *calls_show_json(struct calls *calls, const char *id)
 		if (strcmp(anchor->id, id) == 0)
 			return anchor_json(anchor);
 	for (unsigned i = 0; i < CALLS_HISTORY; i++)
-		if (calls->history[i].json && strcmp(calls->history[i].id, id) == 0)
-			return json_deep_copy(calls->history[i].json);
+		if (calls->history[i].text && strcmp(calls->history[i].id, id) == 0)
+			return json_loads(calls->history[i].text, 0, NULL);
 	return NULL;
 }
 

@@ -113,7 +113,7 @@ struct calls {
 	struct sip_bucket cps;
 	struct ended {
 		char id[CALLS_ID];
-		json_t *json;
+		char *text; // JSON
 	} history[CALLS_HISTORY];
 	unsigned history_next;
 };

@@ -89,6 +89,21 @@ static bool number_read(const char **text, unsigned long max, unsigned long *out
 
 // --- lines --------------------------------------------------------------------------------------------------------
 
+// Room for as many lines as the text may have: a call keeps its descriptions until half a minute after its end.
+static struct sdp *sdp_create(const char *text, size_t length)
+{
+	unsigned lines = 1;
+	struct sdp *sdp;
+
+	for (size_t i = 0; i < length && lines < SDP_MAX_LINES; i++)
+		lines += text[i] == '\n';
+	sdp = calloc(1, sizeof(*sdp) + lines * sizeof(sdp->lines[0]));
+	if (sdp && (sdp->text = strndup(text, length)))
+		return sdp;
+	free(sdp);
+	return NULL;
+}
+
 // Cut the text into lines in place. Blank lines and lines that are not "x=..." are passed over.
 static int lines_cut(struct sdp *sdp, char err[OFFER_ERR])
 {
@@ -372,11 +387,9 @@ int sdp_parse_text(const char *text, size_t length, struct sdp **out, char err[O
 		return refuse(err, "%zu bytes, more than the %d that are read", length, SDP_MAX_BYTES);
 	if (memchr(text, '\0', length))
 		return refuse(err, "it has a NUL byte");
-	sdp = calloc(1, sizeof(*sdp));
-	if (!sdp || !(sdp->text = strndup(text, length))) {
-		free(sdp);
+	sdp = sdp_create(text, length);
+	if (!sdp)
 		return refuse(err, "no memory");
-	}
 	error = lines_cut(sdp, err);
 	if (!error && (!sdp->line_count || sdp->lines[0].type != 'v' || strcmp(sdp->lines[0].value, "0") != 0))
 		error = refuse(err, "it does not begin with v=0");

@@ -21,12 +21,12 @@ struct sdp_section {                        // one m-line and what belongs to it
 
 struct sdp {
 	char *text; // the whole, cut into strings
-	struct sdp_line lines[SDP_MAX_LINES];
 	unsigned line_count, session_lines;
 	struct sdp_section sections[SDP_MAX_MEDIA];
 	unsigned section_count;
 	int audio; // the section that we relay; -1: none
 	struct offer_media media;
+	struct sdp_line lines[]; // at most SDP_MAX_LINES
 };
 
 // The value behind "NAME:" (or "" for the flag NAME) where `line` is that attribute, else NULL.
