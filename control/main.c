@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +31,6 @@
 #define DRAIN_MS 5000      // how long a stop waits for peers to answer BYE
 #define EVENTS_KEPT 4096
 #define WATCHDOG_MS 1000
-#define TRIM_MS 10000 // how often free memory goes back to the kernel
 
 static const char no_file[] =
 	"kedged: " DEFAULT_FILE " is not there. Write it (or give -c FILE); three lines are enough:\n"
@@ -411,14 +409,9 @@ static void feed_watchdog(uint64_t now)
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
-	static uint64_t trimmed_ms;
 	uint64_t now = now_ms();
 
 	wheel_advance(engine.wheel, now);
-	if (now - trimmed_ms >= TRIM_MS) { // calls that live 32 s and messages that live 1 ms leave holes in the heap
-		trimmed_ms = now;
-		malloc_trim(0);
-	}
 	kg_media_poll(engine.media, calls_media_event, engine.calls);
 	health_turn(engine.health, now, TICK_MS);
 	feed_watchdog(now);
