@@ -144,12 +144,15 @@ static void wrong_files_get_helpful_errors(void **state)
 		{NICS TRUNKS "routes: [{match: {to: \"((a{255}){255}){255}\"}, to: [next_hop]}]\n",
 			"k.yaml:3: routes[0].match.to: \"((a{255}){255}){255}\" is too large: write at most 1000 "
 			"characters, repeats written out\n"},
-		{NICS TRUNKS "routes: [{match: {to: \"((a{255}+{255})+{255}\"}, to: [next_hop]}]\n",
-			"k.yaml:3: routes[0].match.to: \"((a{255}+{255})+{255}\" is too large: write at most 1000 "
+		{NICS TRUNKS "routes: [{match: {to: \"(((a{255})+){255})+\"}, to: [next_hop]}]\n",
+			"k.yaml:3: routes[0].match.to: \"(((a{255})+){255})+\" is too large: write at most 1000 "
 			"characters, repeats written out\n"},
-		{NICS TRUNKS "routes: [{match: {to: \"a{200,}{9}*\"}, to: [next_hop]}]\n",
-			"k.yaml:3: routes[0].match.to: \"a{200,}{9}*\" is too large: write at most 1000 "
+		{NICS TRUNKS "routes: [{match: {to: \"(a{200,}){9}\"}, to: [next_hop]}]\n",
+			"k.yaml:3: routes[0].match.to: \"(a{200,}){9}\" is too large: write at most 1000 "
 			"characters, repeats written out\n"},
+		{NICS TRUNKS "routes: [{match: {to: \"la???????+{127}\"}, to: [next_hop]}]\n",
+			"k.yaml:3: routes[0].match.to: \"la???????+{127}\" repeats a repeat: write one of * + ? {n,m} "
+			"behind an atom\n"},
 		{NICS TRUNKS "routes: [{match: {from: '(.*)x\\1'}, to: [next_hop]}]\n",
 			"k.yaml:3: routes[0].match.from: \"(.*)x\\1\" refers back to a group (\\1): write an extended "
 			"regular expression, for example ^9\n"},
@@ -355,7 +358,7 @@ static void an_advertised_address_stands_for_its_own(void **state)
 static void patterns_of_every_day_are_taken(void **state)
 {
 	static const char *const patterns[] = {"^\\\\+?[0-9]{6,15}$", "^(00|\\\\+)49", "[[:digit:]]{3}", "[]x]{2}",
-		"[^]x]", "^(9|1[0-9]{2,4}){1,3}#?$", "^$", "a{,5}", ".*", "\\\\{"};
+		"[^]x]", "^(9|1[0-9]{2,4}){1,3}#?$", "^$", "a{,5}", ".*", "\\\\{", "(a?)?b", "[*+?]+", "\\\\++"};
 
 	for (size_t i = 0; i < sizeof(patterns) / sizeof(*patterns); i++) {
 		char text[512];

@@ -144,13 +144,23 @@ static unsigned long repeat_count(const char *at)
 	return n < 1 ? 1 : n > 100000 ? 100000 : n;
 }
 
-// How many atoms a pattern has when its {n,m} are written out, or more than MAX_EXPANDED where that is enough to know.
-static unsigned long pattern_size(const char *at)
+// What glibc cannot take of a pattern whose text is short enough: more than MAX_EXPANDED atoms when its {n,m} are
+// written out, and a repeat of a repeat, which POSIX leaves undefined and regcomp() may take years over. Returns: NULL,
+// or why.
+static const char *pattern_wrong(const char *at)
 {
 	unsigned long open[MAX_PATTERN], last = 0, size = 0; // open: sizes of what is around the group at hand
 	unsigned depth = 0;
+	bool repeated = false;
 
 	for (; *at; at++) {
+		if (last && strchr("*+?{", *at)) {
+			if (repeated)
+				return "repeats a repeat: write one of * + ? {n,m} behind an atom";
+			repeated = true;
+		} else {
+			repeated = false;
+		}
 		if (*at == '{' && last) {
 			unsigned long n = repeat_count(at);
 
@@ -182,22 +192,22 @@ static unsigned long pattern_size(const char *at)
 	}
 	while (depth)
 		size += open[--depth];
-	return size;
+	return size > MAX_EXPANDED ? "is too large: write at most 1000 characters, repeats written out" : NULL;
 }
 
 static bool set_pattern(struct reader *reader, struct fy_node *node, regex_t *out)
 {
 	const char *help = "write an extended regular expression, for example ^9",
 		   *text = reader_text(reader, node, help);
-	const char *back = text;
+	const char *back = text, *wrong;
 	char why[100];
 	int error;
 
 	if (!text)
 		return false;
-	if (strlen(text) > MAX_PATTERN || pattern_size(text) > MAX_EXPANDED) {
-		reader_wrong(reader, node, "\"%.60s\" is too large: write at most %d characters, repeats written out",
-			text, strlen(text) > MAX_PATTERN ? MAX_PATTERN : MAX_EXPANDED);
+	wrong = strlen(text) > MAX_PATTERN ? "is too large: write at most 256 characters" : pattern_wrong(text);
+	if (wrong) {
+		reader_wrong(reader, node, "\"%.60s\" %s", text, wrong);
 		return false;
 	}
 	while ((back = strchr(back, '\\')) && back[1]) {
