@@ -43,24 +43,35 @@ static size_t utf8_length(const unsigned char *at, const unsigned char *end)
 	return length;
 }
 
-// libfyaml 0.7 goes round for ever on directives with bytes that are no UTF-8: neither has a place in this file.
+// A key that is itself a structure, "? {a: b}": the question mark stands alone, where a key may begin.
+static bool is_complex_key(const unsigned char *at, const unsigned char *end, unsigned char before)
+{
+	return *at == '?' && (at + 1 == end || strchr(" \t\r\n", at[1])) && (!before || strchr("-?[{,:", before));
+}
+
+// libfyaml 0.7 goes round for ever on directives with bytes that are no UTF-8, and writes past its own where complex
+// keys meet tabs: none of them has a place in this file.
 static bool text_right(struct reader *reader, const char *text, size_t length)
 {
 	const unsigned char *at = (const unsigned char *)text, *end = at + length;
+	unsigned char before = 0; // the last byte on the line that is no blank
 	bool line_start = true;
 
 	if (length >= 3 && memcmp(at, "\xef\xbb\xbf", 3) == 0)
 		at += 3; // the byte order mark that some editors write
 	for (reader->line = 1; at < end;) {
 		size_t size = utf8_length(at, end);
+		const char *wrong = !size                             ? "has a byte that is no text: save it as UTF-8"
+				    : line_start && *at == '%'        ? "has a directive (%): take the line out"
+				    : is_complex_key(at, end, before) ? "holds a key that is no word: write KEY: VALUE"
+								      : NULL;
 
-		if (!size || (line_start && *at == '%')) {
-			reader_wrong(reader, NULL,
-				size ? "has a directive (%%): take the line out"
-				     : "has a byte that is no text: save it as UTF-8");
+		if (wrong) {
+			reader_wrong(reader, NULL, "%s", wrong);
 			return false;
 		}
 		line_start = *at == '\n' || *at == '\r';
+		before = line_start ? 0 : *at == ' ' || *at == '\t' ? before : *at;
 		reader->line += *at == '\n';
 		at += size;
 	}

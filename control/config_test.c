@@ -45,6 +45,8 @@ static void wrong_files_get_helpful_errors(void **state)
 	} cases[] = {
 		{"", "k.yaml:1: file: is empty: write nics, trunks and routes\n"},
 		{"a: 1\n%\253\n", "k.yaml:2: file: has a directive (%): take the line out\n"},
+		{"nics: []\n?  vn: a\n", "k.yaml:2: file: holds a key that is no word: write KEY: VALUE\n"},
+		{"nics: [{? a: b}]\n", "k.yaml:1: file: holds a key that is no word: write KEY: VALUE\n"},
 		{"a: \253\n", "k.yaml:1: file: has a byte that is no text: save it as UTF-8\n"},
 		{"- 1\n", "k.yaml:1: file: is no list of keys: write nics, trunks and routes\n"},
 		{"nics: [\n", "k.yaml:2: file: is no YAML: flow sequence without a closing bracket (column 1): mind "
