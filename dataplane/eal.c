@@ -11,6 +11,7 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_log.h>
+#include <rte_malloc.h>
 
 #include "eal.h"
 #include "kg_log.h"
@@ -230,6 +231,41 @@ unsigned eal_relay_lcore(void)
 int eal_relay_cpu(void)
 {
 	return relay_cpu_chosen;
+}
+
+// --- tables ---------------------------------------------------------------------------------------------------------
+
+// EAL's own ordinary pages are 4 kB ones for ever: of what is read in random order each read would cost a page walk too.
+static void *map_large(size_t bytes)
+{
+	const size_t large = 2u << 20;
+	size_t room = (bytes + large - 1) / large * large + large;
+	uint8_t *all = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t before = all == MAP_FAILED ? 0 : (large - (uintptr_t)all % large) % large;
+
+	if (all == MAP_FAILED)
+		return NULL;
+	if (before)
+		munmap(all, before);
+	munmap(all + before + room - large, large - before);
+	madvise(all + before, room - large, MADV_HUGEPAGE);
+	madvise(all + before, room - large, MADV_DONTDUMP);
+	return all + before;
+}
+
+void *eal_table_create(size_t bytes)
+{
+	return rte_eal_has_hugepages() ? rte_zmalloc("table", bytes, 64) : map_large(bytes);
+}
+
+void eal_table_destroy(void *table, size_t bytes)
+{
+	const size_t large = 2u << 20;
+
+	if (rte_eal_has_hugepages())
+		rte_free(table);
+	else if (table)
+		munmap(table, (bytes + large - 1) / large * large);
 }
 
 // --- core dumps -----------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 // its log lines become ours.
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "kg_media.h"
@@ -11,5 +12,9 @@
 // (relay). Blocks: up to a second. Returns: 0, or -errno with a sentence in err.
 int eal_start(int control_cpu, int relay_cpu, uint32_t max_legs, char err[KG_MEDIA_ERR]);
 void eal_stop(void);
+// A large table, zero, aligned to a cache line: in hugepages, or in ordinary ones that the kernel may make large. It is
+// never part of a core dump. Owns: the caller gives it back with the same size. Returns: NULL where there is no memory.
+void *eal_table_create(size_t bytes);
+void eal_table_destroy(void *table, size_t bytes);
 unsigned eal_relay_lcore(void); // DPDK's lcore id
 int eal_relay_cpu(void);

@@ -17,10 +17,10 @@
 #define FRAME_UDP 8
 
 struct frame {
-	struct leg_ip source, target;
-	const uint8_t *ip;  // addresses, source before target
-	unsigned addresses; // bytes of both
+	struct leg_ip target;
+	const uint8_t *source; // address
 	const uint8_t *udp;
+	uint32_t addresses_sum; // one's complement sum of both, folded
 	uint16_t length;      // of the UDP payload
 	uint16_t source_port; // network order
 	uint16_t port;        // destination, host order
@@ -36,6 +36,12 @@ static inline uint32_t frame_fold(uint64_t sum)
 	return (uint32_t)sum;
 }
 
+static inline uint16_t frame_fold16(uint32_t sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)(sum + (sum >> 16));
+}
+
 static inline uint64_t frame_sum(const uint8_t *data, unsigned length)
 {
 	uint64_t sum = 0;
@@ -48,25 +54,38 @@ static inline uint64_t frame_sum(const uint8_t *data, unsigned length)
 	return sum;
 }
 
+static inline uint64_t frame_sum32(const uint8_t *data, unsigned words)
+{
+	uint64_t sum = 0;
+	uint32_t word;
+
+	for (unsigned i = 0; i < words; i++) {
+		memcpy(&word, data + 4 * i, 4);
+		sum += word;
+	}
+	return sum;
+}
+
 static inline int frame_ip4(const uint8_t *ip, uint32_t size, struct frame *out, uint32_t *udp_room)
 {
 	unsigned header = size >= 20 ? 4u * (ip[0] & 15) : 0;
 	uint32_t total;
+	uint64_t sum;
 
 	if (header < 20 || ip[0] >> 4 != 4 || size < header)
 		return KG_DROP_bad_ip;
 	total = rtp_get16(ip + 2);
-	if (total < header || total > size || rte_raw_cksum(ip, header) != 0xffff)
+	sum = header == 20 ? frame_sum32(ip, 5) : frame_sum32(ip, header / 4); // the first is unrolled
+	if (total < header || total > size || frame_fold(sum) != 0xffff)
 		return KG_DROP_bad_ip;
 	if (rtp_get16(ip + 6) & 0x3fff)
 		return KG_DROP_ip_fragment;
 	if (ip[9] != 17)
 		return KG_DROP_not_udp;
-	out->source = out->target = (struct leg_ip){{0, 0}};
-	memcpy(&out->source, ip + 12, 4);
+	out->target = (struct leg_ip){{0, 0}};
 	memcpy(&out->target, ip + 16, 4);
-	out->ip = ip + 12;
-	out->addresses = 8;
+	out->source = ip + 12;
+	out->addresses_sum = frame_fold(frame_sum32(ip + 12, 2));
 	out->udp = ip + header;
 	out->v6 = false;
 	*udp_room = total - header;
@@ -82,10 +101,9 @@ static inline int frame_ip6(const uint8_t *ip, uint32_t size, struct frame *out,
 		return KG_DROP_ip_fragment;
 	if (ip[6] != 17)
 		return KG_DROP_not_udp;
-	memcpy(&out->source, ip + 8, 16);
 	memcpy(&out->target, ip + 24, 16);
-	out->ip = ip + 8;
-	out->addresses = 32;
+	out->source = ip + 8;
+	out->addresses_sum = frame_fold(frame_sum32(ip + 8, 8));
 	out->udp = ip + 40;
 	out->v6 = true;
 	*udp_room = rtp_get16(ip + 4);
@@ -113,21 +131,4 @@ static inline int frame_read(const uint8_t *data, uint32_t size, struct frame *o
 	out->port = rtp_get16(out->udp + 2);
 	out->length = (uint16_t)(rtp_get16(out->udp + 4) - FRAME_UDP);
 	return -1;
-}
-
-// Is the UDP checksum absent (IPv4 only, RFC 8200 8.1), partial (only the pseudo header's sum, as a veth peer leaves it
-// to hardware) or right? payload_sum: the payload's one's complement sum, folded.
-static inline bool frame_checksum_right(const struct frame *frame, uint32_t payload_sum)
-{
-	uint16_t checksum, length;
-	uint64_t pseudo;
-
-	memcpy(&checksum, frame->udp + 6, 2);
-	if (checksum == 0)
-		return !frame->v6;
-	memcpy(&length, frame->udp + 4, 2);
-	pseudo = frame_sum(frame->ip, frame->addresses) + htons(17) + length;
-	if (frame_fold(pseudo) == checksum)
-		return true;
-	return frame_fold(pseudo + frame_sum(frame->udp, FRAME_UDP) + payload_sum) == 0xffff;
 }

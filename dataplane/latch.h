@@ -14,22 +14,16 @@
 #define LATCH_PACKETS 3
 #define LATCH_QUIET 5 // a port in use is quiet after this part of a second without a packet
 
-// RTP came from in.remote_port.
-static inline void latch_prove(struct leg *leg)
-{
-	leg->cold.latch.proved = true;
-}
-
 // A sound RTP packet from the bound address, but from another port. LATCH_FOLLOWED: in.remote_port and the header are
 // changed. Units: port in network order.
 enum latch_verdict { LATCH_REFUSED, LATCH_PROBATION, LATCH_FOLLOWED };
-enum latch_verdict latch_rtp(
-	struct leg *leg, uint16_t port, uint32_t ssrc, uint16_t sequence, uint64_t now_tsc, uint64_t tsc_hz);
+enum latch_verdict latch_rtp(struct leg *leg, struct leg_cold *cold, uint16_t port, uint32_t ssrc, uint16_t sequence,
+	uint64_t now_tsc, uint64_t tsc_hz);
 
 // A sound RTCP packet from the bound address to the RTCP port, from another port than known. It is followed at once
 // where it is of the source that is heard; never with rtcp-mux, where RTCP goes with RTP.
-bool latch_rtcp(struct leg *leg, uint16_t port, uint32_t ssrc);
+bool latch_rtcp(struct leg *leg, struct leg_cold *cold, uint16_t port, uint32_t ssrc);
 
 // Send to that port from now on, and take packets from there.
-void latch_follow(struct leg *leg, uint16_t port);
-void latch_follow_rtcp(struct leg *leg, uint16_t port);
+void latch_follow(struct leg *leg, struct leg_cold *cold, uint16_t port);
+void latch_follow_rtcp(struct leg *leg, struct leg_cold *cold, uint16_t port);

@@ -47,12 +47,14 @@ static void carry_out(struct lcore *lcore, struct lcore_command *command)
 {
 	struct relay *relay = &lcore->relay;
 	struct leg *leg = &relay->legs[leg_index(command->leg)];
+	struct leg_cold *cold = &relay->cold[leg_index(command->leg)];
 	struct leg_conf *conf = command->block;
 
 	switch (command->type) {
 	case LCORE_CREATE:
 		memset(leg, 0, sizeof(*leg));
-		leg_configure(leg, conf);
+		memset(cold, 0, sizeof(*cold));
+		leg_configure(leg, cold, conf);
 		set_ports(conf, leg_index(command->leg));
 		relay_add(&relay->legs_live, 1);
 		break;
@@ -60,13 +62,13 @@ static void carry_out(struct lcore *lcore, struct lcore_command *command)
 		if (!(leg->in.flags & LEG_MAY_RECEIVE) && conf->in.flags & LEG_MAY_RECEIVE)
 			leg->stream.source.paused = true; // what was turned away meanwhile was not lost
 		// Who sends from a new place was negotiated: the first packet from there is the stream.
-		if (leg_configure(leg, conf))
-			leg->stream.last_tsc = 0;
+		if (leg_configure(leg, cold, conf))
+			leg->stream.source.heard_q = 0;
 		set_ports(conf, leg_index(command->leg));
 		break;
 	case LCORE_RETIRE:
 		clear_ports(conf, leg_index(command->leg));
-		leg->in.id = 0;
+		leg->in.id = leg->out.id = 0;
 		relay_add(&relay->legs_live, (uint64_t)-1);
 		break;
 	case LCORE_ADDRS:

@@ -20,6 +20,12 @@ static uint32_t sum16(const uint8_t *data, size_t length)
 	return sum;
 }
 
+static uint16_t fold16(uint32_t sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)((sum & 0xffff) + (sum >> 16));
+}
+
 struct leg_ip leg_ip_of(const struct kg_addr *addr)
 {
 	struct leg_ip ip;
@@ -28,11 +34,11 @@ struct leg_ip leg_ip_of(const struct kg_addr *addr)
 	return ip;
 }
 
-static void build_ip4(struct leg_out *out, const struct kg_leg_config *config)
+static void build_ip4(uint8_t *header, struct leg_out *out, const struct kg_leg_config *config)
 {
-	uint8_t *ip = out->header + 14;
+	uint8_t *ip = header + 14;
 
-	rtp_put16(out->header + 12, 0x0800);
+	rtp_put16(header + 12, 0x0800);
 	ip[0] = 0x45;
 	ip[1] = (uint8_t)(config->dscp << 2);
 	rtp_put16(ip + 6, 0x4000); // don't fragment: so the identification may be 0 (RFC 6864)
@@ -40,43 +46,44 @@ static void build_ip4(struct leg_out *out, const struct kg_leg_config *config)
 	ip[9] = 17;
 	memcpy(ip + 12, config->local.ip, 4);
 	memcpy(ip + 16, config->remote.ip, 4);
-	out->ip_sum = sum16(ip, 20);
-	out->udp_sum = sum16(ip + 12, 8);
+	out->ip_sum = fold16(sum16(ip, 20));
 	out->length = LEG_HEADER_4;
 }
 
-static void build_ip6(struct leg_out *out, const struct kg_leg_config *config)
+static void build_ip6(uint8_t *header, struct leg_out *out, const struct kg_leg_config *config)
 {
-	uint8_t *ip = out->header + 14;
+	uint8_t *ip = header + 14;
 
-	rtp_put16(out->header + 12, 0x86dd);
+	rtp_put16(header + 12, 0x86dd);
 	rtp_put16(ip, (uint16_t)(0x6000 | config->dscp << 6));
 	ip[6] = 17;
 	ip[7] = 64;
 	memcpy(ip + 8, config->local.ip, 16);
 	memcpy(ip + 24, config->remote.ip, 16);
-	out->udp_sum = sum16(ip + 8, 32);
 	out->length = LEG_HEADER_6;
 }
 
-static void build_header(struct leg_out *out, const struct kg_leg_config *config)
+static void build_header(struct leg_conf *conf, const struct kg_leg_config *config)
 {
-	uint8_t *udp;
+	struct leg_out *out = &conf->out;
+	uint8_t header[LEG_HEADER_6] = {0}, *udp;
 
-	memcpy(out->header, config->hop.target_mac, 6);
-	memcpy(out->header + 6, config->hop.source_mac, 6);
+	memcpy(header, config->hop.target_mac, 6);
+	memcpy(header + 6, config->hop.source_mac, 6);
 	if (config->local.family == 4)
-		build_ip4(out, config);
+		build_ip4(header, out, config);
 	else
-		build_ip6(out, config);
-	udp = out->header + out->length - 8;
+		build_ip6(header, out, config);
+	udp = header + out->length - 8;
 	rtp_put16(udp, config->local.port);
 	rtp_put16(udp + 2, config->remote.port);
-	out->udp_sum += sum16(udp, 4) + htons(17);
-	out->rtcp_local_port = htons((uint16_t)(config->local.port + (config->rtcp_mux ? 0 : 1)));
-	out->rtcp_remote_port = htons(config->remote_rtcp.port);
-	out->rtcp_ip = leg_ip_of(&config->remote_rtcp);
+	out->udp_sum = fold16(sum16(config->local.ip, 16) + sum16(config->remote.ip, 16) + sum16(udp, 4) + htons(17));
+	memcpy(out->header, header, sizeof(out->header));
+	memcpy(conf->more.header, header + sizeof(out->header), sizeof(conf->more.header));
 	out->mtu = config->hop.mtu;
+	conf->more.rtcp_local_port = htons((uint16_t)(config->local.port + (config->rtcp_mux ? 0 : 1)));
+	conf->more.rtcp_remote_port = htons(config->remote_rtcp.port);
+	conf->more.rtcp_ip = leg_ip_of(&config->remote_rtcp);
 }
 
 static int build_formats(struct leg_conf *conf, const struct kg_leg_config *config)
@@ -94,7 +101,6 @@ static int build_formats(struct leg_conf *conf, const struct kg_leg_config *conf
 		if (format->payload_type > 127)
 			return -EINVAL;
 		conf->in.formats[format->payload_type >> 6] |= (uint64_t)1 << (format->payload_type & 63);
-		conf->clocks[format->payload_type] = format->clock_hz;
 		if (format->clock_hz != first)
 			conf->in.clock_hz = 0;
 	}
@@ -140,31 +146,46 @@ struct leg_conf *leg_conf_create(const struct kg_leg_config *config, kg_leg_id i
 	}
 	conf->in.id = id;
 	conf->in.peer = config->peer;
-	conf->in.nic = config->nic;
+	conf->out.id = id;
+	conf->out.nic = config->nic;
 	conf->in.local_port = config->local.port;
 	conf->in.remote_ip = leg_ip_of(&config->remote);
 	conf->in.remote_port = htons(config->remote.port);
-	conf->in.flags = build_flags(config);
-	build_header(&conf->out, config);
+	conf->in.flags = conf->out.flags = build_flags(config);
+	build_header(conf, config);
 	return conf;
 }
 
-bool leg_configure(struct leg *leg, const struct leg_conf *conf)
+uint32_t leg_clock_hz(const struct leg_cold *cold, uint8_t payload_type)
 {
-	struct leg_latch *latch = &leg->cold.latch, old = *latch;
+	for (unsigned i = 0; i < cold->clock_count; i++)
+		if (cold->clocks[i].payload_type == payload_type)
+			return cold->clocks[i].hz;
+	return 0;
+}
+
+bool leg_configure(struct leg *leg, struct leg_cold *cold, const struct leg_conf *conf)
+{
+	struct leg_latch *latch = &cold->latch, old = *latch;
+	uint8_t proved = leg->in.flags & LEG_PROVED;
 	bool same = leg_ip_same(&leg->in.remote_ip, &conf->in.remote_ip) && old.window == conf->config.latch &&
 		    (old.window || leg->in.remote_port == conf->in.remote_port);
-	uint16_t port = leg->in.remote_port, rtcp_port = leg->out.rtcp_remote_port;
+	uint16_t port = leg->in.remote_port, rtcp_port = cold->more.rtcp_remote_port;
 
 	leg->in = conf->in;
 	leg->out = conf->out;
-	memcpy(leg->cold.clocks, conf->clocks, sizeof(leg->cold.clocks));
+	cold->more = conf->more;
+	cold->clock_count = conf->config.format_count;
+	for (unsigned i = 0; i < cold->clock_count; i++)
+		cold->clocks[i] = (struct leg_clock){conf->config.formats[i].payload_type, conf->config.formats[i].clock_hz};
 	if (!same)
 		*latch = (struct leg_latch){.window = conf->config.latch};
+	else
+		leg->in.flags |= proved;
 	if (same && old.moved)
-		latch_follow(leg, port);
+		latch_follow(leg, cold, port);
 	if (same && old.rtcp_moved)
-		latch_follow_rtcp(leg, rtcp_port);
+		latch_follow_rtcp(leg, cold, rtcp_port);
 	return !same;
 }
 
@@ -173,28 +194,28 @@ static uint64_t read64(const uint64_t *field)
 	return __atomic_load_n(field, __ATOMIC_RELAXED);
 }
 
-void leg_stats(const struct leg *leg, struct kg_leg_stats *out)
+void leg_stats(const struct leg *leg, const struct leg_cold *cold, struct kg_leg_stats *out)
 {
 	struct rtp_source source = leg->stream.source;
 
 	memset(out, 0, sizeof(*out));
-	out->rx_packets = read64(&leg->rx.packets);
-	out->rx_bytes = read64(&leg->rx.bytes);
-	out->rx_duplicate = read64(&leg->rx.duplicate);
-	out->rx_reordered = read64(&leg->rx.reordered);
-	out->rx_lost = read64(&leg->rx.lost_before) + rtp_source_lost(&source);
-	out->rx_rtcp_packets = read64(&leg->rx.rtcp_packets);
+	out->rx_packets = read64(&leg->stream.packets);
+	out->rx_bytes = read64(&leg->stream.bytes);
+	out->rx_duplicate = read64(&cold->duplicate);
+	out->rx_reordered = read64(&cold->reordered);
+	out->rx_lost = read64(&cold->lost_before) + rtp_source_lost(&source);
+	out->rx_rtcp_packets = read64(&cold->rx_rtcp_packets);
 	if (source.clock_hz) // a sixteenth of 1,000,000
 		out->rx_jitter_us = (uint32_t)((uint64_t)source.jitter_q4 * 62500 / source.clock_hz);
 	out->rx_ssrc = source.ssrc;
-	out->rx_sources = __atomic_load_n(&leg->rx.sources, __ATOMIC_RELAXED);
+	out->rx_sources = __atomic_load_n(&cold->sources, __ATOMIC_RELAXED);
 	out->tx_packets = read64(&leg->tx.packets);
 	out->tx_bytes = read64(&leg->tx.bytes);
-	out->tx_rtcp_packets = read64(&leg->tx.rtcp_packets);
+	out->tx_rtcp_packets = read64(&cold->tx_rtcp_packets);
 	for (unsigned i = 0; i < KG_DROP_COUNT; i++)
-		out->drops[i] = read64(&leg->cold.drops[i]);
-	out->latched_port = leg->cold.latch.moved ? ntohs(__atomic_load_n(&leg->in.remote_port, __ATOMIC_RELAXED)) : 0;
-	memcpy(out->refused_ip, &leg->cold.refused.ip, sizeof(out->refused_ip));
-	out->refused_port = ntohs(leg->cold.refused.port);
-	out->refused_ssrc = leg->cold.refused.ssrc;
+		out->drops[i] = read64(&cold->drops[i]);
+	out->latched_port = cold->latch.moved ? ntohs(__atomic_load_n(&leg->in.remote_port, __ATOMIC_RELAXED)) : 0;
+	memcpy(out->refused_ip, &cold->refused.ip, sizeof(out->refused_ip));
+	out->refused_port = ntohs(cold->refused.port);
+	out->refused_ssrc = cold->refused.ssrc;
 }

@@ -43,6 +43,7 @@ static int make_memory(struct kg_media *media, unsigned nics, char *err)
 	if (!lcore || !media->slots || !media->free || !media->lingers)
 		goto fail;
 	lcore->relay.legs = rte_zmalloc("legs", sizeof(struct leg) * media->leg_room, 64);
+	lcore->relay.cold = rte_zmalloc("cold", sizeof(struct leg_cold) * media->leg_room, 64);
 	lcore->relay.leg_room = media->leg_room;
 	lcore->relay.tsc_hz = rte_get_tsc_hz();
 	lcore->relay.addrs = calloc(1, sizeof(*lcore->relay.addrs));
@@ -51,7 +52,7 @@ static int make_memory(struct kg_media *media, unsigned nics, char *err)
 	lcore->relay.events = rte_ring_create_elem(
 		"events", sizeof(struct relay_event), EVENTS, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
 	media->pool = rte_pktmbuf_pool_create("media", mbufs, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
-	if (lcore->relay.legs && lcore->relay.addrs && lcore->commands && lcore->relay.events && media->pool)
+	if (lcore->relay.legs && lcore->relay.cold && lcore->relay.addrs && lcore->commands && lcore->relay.events && media->pool)
 		return 0;
 fail:
 	snprintf(err, KG_MEDIA_ERR,
@@ -85,6 +86,7 @@ static void free_memory(struct kg_media *media)
 		rte_ring_free(lcore->commands);
 		rte_ring_free(lcore->relay.events);
 		rte_free(lcore->relay.legs);
+		rte_free(lcore->relay.cold);
 		free(lcore->relay.addrs);
 		rte_free(lcore);
 	}
@@ -343,10 +345,11 @@ int kg_media_leg_retire(struct kg_media *media, kg_leg_id id)
 
 static uint64_t packets_heard(const struct kg_media *media, const struct slot *slot)
 {
-	const struct leg *leg = &media->lcore->relay.legs[leg_index(slot->id)];
+	const struct relay *relay = &media->lcore->relay;
+	uint32_t index = leg_index(slot->id);
 
-	return __atomic_load_n(&leg->rx.packets, __ATOMIC_RELAXED) +
-	       __atomic_load_n(&leg->rx.rtcp_packets, __ATOMIC_RELAXED);
+	return __atomic_load_n(&relay->legs[index].stream.packets, __ATOMIC_RELAXED) +
+	       __atomic_load_n(&relay->cold[index].rx_rtcp_packets, __ATOMIC_RELAXED);
 }
 
 static uint64_t tsc_us(const struct kg_media *media, uint64_t tsc)
@@ -356,7 +359,9 @@ static uint64_t tsc_us(const struct kg_media *media, uint64_t tsc)
 
 static void slot_stats(const struct kg_media *media, const struct slot *slot, struct kg_leg_stats *out)
 {
-	leg_stats(&media->lcore->relay.legs[leg_index(slot->id)], out);
+	const struct relay *relay = &media->lcore->relay;
+
+	leg_stats(&relay->legs[leg_index(slot->id)], &relay->cold[leg_index(slot->id)], out);
 	if (packets_heard(media, slot) == slot->heard)
 		out->silent_us = tsc_us(media, rte_rdtsc() - slot->heard_tsc);
 }

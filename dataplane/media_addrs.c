@@ -202,9 +202,7 @@ int media_addrs_send(struct kg_media *media)
 				free(next);
 				return -ENOMEM;
 			}
-			next->list[next->count].ip = leg_ip_of(&table->ip);
-			next->list[next->count].v6 = table->ip.family == 6;
-			next->list[next->count++].ports = table->ports;
+			relay_addrs_add(next, &table->ip, table->ports);
 		}
 	}
 	if (!media_push(media, &(struct lcore_command){.type = LCORE_ADDRS, .block = next})) {

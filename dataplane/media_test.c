@@ -426,7 +426,7 @@ static void an_address_may_go_and_come_back(void **state)
 	set_addresses("10.0.0.1");
 	look(true);
 	deliver(&stays, 1);
-	assert_int_equal(lcore->relay.legs[2].rx.packets, 1); // it found its leg again
+	assert_int_equal(lcore->relay.legs[2].stream.packets, 1); // it found its leg again
 	deliver(&gone, 1);
 	assert_int_equal(lcore->relay.drops[KG_DROP_no_leg], 1); // and nothing where the other one was
 	create(&gone);

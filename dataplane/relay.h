@@ -25,17 +25,32 @@ struct relay_stage_info {
 };
 extern const struct relay_stage_info relay_stages[RELAY_STAGES];
 
-// Local addresses and, for each, the direct table port -> leg (0: none). An entry's low LEG_INDEX_BITS are the leg's
-// index, the others the owner lcore's number: 0, as there is one relay lcore. Control builds a new list for each change
-// and the owner swaps it; the port tables live on from one to the next and are written by the owner only.
+// A local address and its direct table port -> leg (0: none). An entry's low LEG_INDEX_BITS are the leg's index, the
+// others the owner lcore's number.
+struct relay_addr {
+	struct leg_ip ip;
+	uint32_t *ports;
+	bool v6;
+};
+
+// All of them. Control builds a new list for each change and the owner swaps it; the port tables live on from one to the
+// next and are written by the owner only.
+#define RELAY_ADDR_SLOTS (2 * RELAY_ADDRS)
 struct relay_addrs {
 	unsigned count;
-	struct {
-		struct leg_ip ip;
-		uint32_t *ports;
-		bool v6;
-	} list[RELAY_ADDRS];
+	struct relay_addr list[RELAY_ADDRS];
+	uint8_t slots[RELAY_ADDR_SLOTS]; // by relay_addr_hash and from there on: 1 + the place in the list; 0 ends
 };
+
+static inline unsigned relay_addr_hash(const struct leg_ip *ip)
+{
+	uint64_t key = (ip->word[0] ^ ip->word[1]) * 0x9e3779b97f4a7c15u;
+
+	return (unsigned)(key >> 32) % RELAY_ADDR_SLOTS;
+}
+
+// Add an address. Thread: control, before the list is sent. The caller sees to the room.
+void relay_addrs_add(struct relay_addrs *addrs, const struct kg_addr *addr, uint32_t *ports);
 
 enum relay_event_type { RELAY_EV_ACK, RELAY_EV_FIRST_PACKET, RELAY_EV_LATCHED };
 
@@ -55,7 +70,8 @@ struct rte_ring;
 
 // One relay lcore's world. relay: rw, control: ro (counters), but where said.
 struct relay {
-	struct leg *legs; // by index; index 0 is never used
+	struct leg *legs; // by index; index 0 is never used, but there
+	struct leg_cold *cold;
 	uint32_t leg_room;
 	struct relay_addrs *addrs; // by command
 	uint64_t tsc_hz;
@@ -64,8 +80,10 @@ struct relay {
 	uint64_t drops[KG_DROP_COUNT];
 	uint64_t counters[KG_CNT_COUNT];
 	struct {
-		uint64_t packets, cycles;
+		uint64_t packets, cycles; // classify to forward are one loop: one packet of each burst stands for all
 	} stages[RELAY_STAGES];
+	unsigned sample;       // which one, the last time
+	uint64_t tsc_cost_tsc; // what reading the clock twice costs by itself
 	uint64_t now_s, now_frac; // the burst's clock: seconds, and 2^-31 of them
 	uint64_t taken, given;    // mbufs got from nics; given to nics or freed: the difference is what we hold
 	uint64_t heartbeat_tsc, busy_cycles, legs_live;

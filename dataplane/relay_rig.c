@@ -31,9 +31,7 @@ static void add_address(struct relay *relay, const char *text)
 	struct kg_addr addr;
 
 	kg_addr_parse(&addr, text, 0);
-	relay->addrs->list[relay->addrs->count].ip = leg_ip_of(&addr);
-	relay->addrs->list[relay->addrs->count].v6 = addr.family == 6;
-	relay->addrs->list[relay->addrs->count++].ports = calloc(RELAY_PORTS, sizeof(uint32_t));
+	relay_addrs_add(relay->addrs, &addr, calloc(RELAY_PORTS, sizeof(uint32_t)));
 }
 
 struct rig *rig_create(unsigned legs)
@@ -47,6 +45,8 @@ struct rig *rig_create(unsigned legs)
 	rig->now_tsc = 1000000;
 	relay->legs = aligned_alloc(64, (legs + 1) * sizeof(struct leg));
 	memset(relay->legs, 0, (legs + 1) * sizeof(struct leg));
+	relay->cold = aligned_alloc(64, (legs + 1) * sizeof(struct leg_cold));
+	memset(relay->cold, 0, (legs + 1) * sizeof(struct leg_cold));
 	relay->leg_room = legs + 1;
 	relay->tsc_hz = 8000000; // a thousand ticks a timestamp unit of 8 kHz audio
 	relay->addrs = calloc(1, sizeof(*relay->addrs));
@@ -68,6 +68,7 @@ void rig_destroy(struct rig *rig)
 		free(rig->relay->addrs->list[i].ports);
 	free(rig->relay->addrs);
 	free(rig->relay->legs);
+	free(rig->relay->cold);
 	rte_ring_free(rig->relay->events);
 	rte_ring_free(rig->lcore.commands);
 	rte_mempool_free(rig->pool);
@@ -186,6 +187,7 @@ unsigned rig_burst(struct rig *rig, uint8_t *const *frames, const unsigned *leng
 		if (!mbufs[i])
 			abort(); // a packet was not given back
 		memcpy(rte_pktmbuf_append(mbufs[i], (uint16_t)lengths[i]), frames[i], lengths[i]);
+		mbufs[i]->ol_flags |= rig->rx_flags;
 	}
 	rig->now_tsc += 160 * 1000;
 	relay_process(rig->relay, mbufs, n, rig->now_tsc);

@@ -16,6 +16,7 @@ struct rig {
 	struct rte_mempool *pool;
 	unsigned first_packets; // events
 	uint16_t latched_port;  // of the last such event
+	uint64_t rx_flags;      // what the nic says of each mbuf (RTE_MBUF_F_RX_*)
 	uint64_t now_tsc;
 };
 

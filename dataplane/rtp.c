@@ -11,7 +11,6 @@
 #define RTCP_PSFB 206
 #define RTCP_XR 207
 #define FEEDBACK_NACK 1
-#define JITTER_JUMP (1u << 27) // timestamps that leap so far say nothing of jitter, and sixteen times this must fit
 
 enum xr_block { XR_LOSS = 1, XR_DUPLICATE = 2, XR_TIMES = 3, XR_DLRR = 5, XR_SUMMARY = 6, XR_VOIP = 7 };
 
@@ -140,32 +139,6 @@ enum rtp_order rtp_source_sequence(struct rtp_source *source, uint16_t sequence,
 	source->jump = true;
 	source->bad_seq = (uint16_t)(sequence + 1);
 	return RTP_STRAY;
-}
-
-void rtp_source_timing(struct rtp_source *source, uint32_t timestamp, uint32_t arrival_ts, uint32_t clock_hz)
-{
-	uint32_t transit = arrival_ts - timestamp;
-	int32_t difference = (int32_t)(transit - source->transit);
-	uint32_t distance;
-
-	if (source->clock_hz != clock_hz) {
-		if (source->clock_hz)
-			source->jitter_q4 = (uint32_t)((uint64_t)source->jitter_q4 * clock_hz / source->clock_hz);
-		source->clock_hz = clock_hz;
-		source->timed = false;
-	}
-	if (source->timed && timestamp == source->timestamp)
-		return;
-	source->transit = transit;
-	source->timestamp = timestamp;
-	if (!source->timed) {
-		source->timed = true;
-		return;
-	}
-	distance = difference < 0 ? 0u - (uint32_t)difference : (uint32_t)difference;
-	if (distance > JITTER_JUMP)
-		return;
-	source->jitter_q4 += distance - ((source->jitter_q4 + 8) >> 4);
 }
 
 uint64_t rtp_source_lost(const struct rtp_source *source)

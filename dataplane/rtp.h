@@ -9,6 +9,7 @@
 #define RTP_HEADER 12
 #define RTP_MAX_DROPOUT 3000 // RFC 3550 A.1
 #define RTP_MAX_MISORDER 100
+#define RTP_JITTER_JUMP (1u << 27) // timestamps that leap so far say nothing of jitter; sixteen times this must fit
 
 static inline uint16_t rtp_get16(const uint8_t *p)
 {
@@ -42,6 +43,9 @@ bool rtp_sound(const uint8_t *data, size_t length);
 // Is it a whole RTCP compound packet (RFC 3550 A.2; a reduced-size one of RFC 5506 is fine too)?
 bool rtcp_sound(const uint8_t *data, size_t length);
 
+#define RTP_HEARD_TICKS 16 // heard_q counts 2^16 TSC ticks, 25 us: it wraps after a day, and then a source is thought
+			   // to be live for a quarter of a second
+
 // One source's sequence, loss and jitter. All zero: nothing seen.
 // Thread: the owner lcore writes.
 struct rtp_source {
@@ -56,8 +60,9 @@ struct rtp_source {
 	uint32_t transit;   // its arrival - timestamp
 	uint32_t timestamp; // and its timestamp
 	uint16_t bad_seq;   // the next after a jump; a second packet there makes the jump a restart
-	bool started, jump, timed;
-	bool paused; // packets were turned away: the next one is where it goes on
+	bool started : 1, jump : 1, timed : 1;
+	bool paused : 1;  // packets were turned away: the next one is where it goes on
+	uint32_t heard_q; // when the last packet came, in RTP_HEARD_TICKS; 0: a new one is believed at once
 };
 
 // RTP_STRAY: far from all others and alone; it counts only once its successor has come (RTP_RESTART).
@@ -65,10 +70,54 @@ enum rtp_order { RTP_IN_ORDER, RTP_FIRST, RTP_REORDERED, RTP_DUPLICATE, RTP_STRA
 
 // Take one packet's sequence number. RTP_RESTART: the sender began anew (what was lost until then is in *lost_before).
 enum rtp_order rtp_source_sequence(struct rtp_source *source, uint16_t sequence, uint64_t *lost_before);
+// The common case of it, all of it inlined: the next packet of a source that goes on. Returns: false where it is not.
+static inline bool rtp_source_next(struct rtp_source *source, uint16_t sequence)
+{
+	if (sequence != (uint16_t)(source->highest + 1) || !source->started || source->paused)
+		return false;
+	source->received++;
+	source->window = source->window << 1 | 1;
+	source->highest++;
+	source->jump = false;
+	return true;
+}
+
 // Take one packet's timing; `arrival_ts` is its arrival in units of clock_hz, the clock of its payload type. Packets
 // that repeat a timestamp (a telephone-event's updates) say nothing about jitter and are left out; where the clock
 // changes from packet to packet, what was measured is carried over into the new one's units.
-void rtp_source_timing(struct rtp_source *source, uint32_t timestamp, uint32_t arrival_ts, uint32_t clock_hz);
+static inline void rtp_source_timing(
+	struct rtp_source *source, uint32_t timestamp, uint32_t arrival_ts, uint32_t clock_hz)
+{
+	uint32_t transit = arrival_ts - timestamp;
+	int32_t difference = (int32_t)(transit - source->transit);
+	uint32_t distance = difference < 0 ? 0u - (uint32_t)difference : (uint32_t)difference;
+
+	if (source->clock_hz != clock_hz) {
+		if (source->clock_hz)
+			source->jitter_q4 = (uint32_t)((uint64_t)source->jitter_q4 * clock_hz / source->clock_hz);
+		source->clock_hz = clock_hz;
+		source->timed = false;
+	}
+	if (source->timed && timestamp == source->timestamp)
+		return;
+	source->transit = transit;
+	source->timestamp = timestamp;
+	if (source->timed && distance <= RTP_JITTER_JUMP)
+		source->jitter_q4 += distance - ((source->jitter_q4 + 8) >> 4);
+	source->timed = true;
+}
+
+// A packet of the source came; and how long ago the last one did (0 where none did). Units: TSC ticks.
+static inline void rtp_source_heard(struct rtp_source *source, uint64_t now_tsc)
+{
+	source->heard_q = (uint32_t)(now_tsc >> RTP_HEARD_TICKS) | 1;
+}
+
+static inline uint64_t rtp_source_age_tsc(const struct rtp_source *source, uint64_t now_tsc)
+{
+	return (uint64_t)(((uint32_t)(now_tsc >> RTP_HEARD_TICKS) | 1) - source->heard_q) << RTP_HEARD_TICKS;
+}
+
 // Packets expected and not received so far; duplicates cannot make it negative (RFC 3550 A.3).
 uint64_t rtp_source_lost(const struct rtp_source *source);
 

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+#include "relay_forward.h"
+
+void forward_follow(const struct relay *relay, struct leg_tx *tx, const struct work *work, uint64_t now_tsc)
+{
+	uint32_t ssrc = rtp_get32(work->payload + 8), clock_hz = work_clock_hz(relay, work), step;
+	bool first = tx->from == 0;
+
+	tx->map.in_ssrc = ssrc;
+	tx->from = work->leg->in.id;
+	if (first) {
+		tx->map.out_ssrc = ssrc;
+		return;
+	}
+	step = (uint32_t)((unsigned __int128)(now_tsc - tx->last_tsc) * (clock_hz ? clock_hz : 8000) / relay->tsc_hz);
+	tx->map.seq_add = tx->last_seq + 1 - rtp_get16(work->payload + 2);
+	tx->map.ts_add = tx->last_ts + (step ? step : 1) - rtp_get32(work->payload + 4);
+}
+
+// What is changed in the payload changes its sum. Words lie on even places: the payload begins on one.
+static void write16(struct work *work, unsigned at, uint16_t value)
+{
+	uint16_t old, new = htons(value);
+
+	memcpy(&old, work->payload + at, 2);
+	memcpy(work->payload + at, &new, 2);
+	work->sum += (uint32_t)old + (uint16_t)~new;
+}
+
+static void write32(struct work *work, unsigned at, uint32_t value)
+{
+	write16(work, at, (uint16_t)(value >> 16));
+	write16(work, at + 2, (uint16_t)value);
+}
+
+void forward_map(struct work *work, uint16_t sequence, uint32_t timestamp, uint32_t ssrc)
+{
+	write16(work, 2, sequence);
+	write32(work, 4, timestamp);
+	write32(work, 8, ssrc);
+}
+
+void forward_rtcp(struct relay *relay, struct leg *peer, struct work *work)
+{
+	const struct rtp_map *send = &peer->tx.map, *receive = &work->leg->tx.map;
+
+	if (send->in_ssrc != send->out_ssrc || send->ts_add || receive->in_ssrc != receive->out_ssrc ||
+		receive->seq_add) {
+		uint32_t before = rte_raw_cksum(work->payload, work->length);
+
+		rtcp_translate(work->payload, work->length, send, receive);
+		work->sum += before + (uint16_t)~rte_raw_cksum(work->payload, work->length);
+	}
+	relay_add(&work_cold(relay, peer)->tx_rtcp_packets, 1);
+	relay_add(&relay->counters[KG_CNT_rtcp_relayed], 1);
+}
+
+void forward_rtcp_headers(const struct leg_more *more, bool v6, uint8_t *ip, uint32_t *ip_sum, uint32_t *udp_sum)
+{
+	uint8_t *addresses = ip + (v6 ? 8 : 12), *udp = ip + (v6 ? 40 : 20);
+	const uint16_t ports[2] = {more->rtcp_local_port, more->rtcp_remote_port};
+
+	memcpy(addresses + (v6 ? 16 : 4), &more->rtcp_ip, v6 ? 16 : 4);
+	memcpy(udp, ports, sizeof(ports));
+	*udp_sum = frame_fold(frame_sum(addresses, v6 ? 32 : 8) + frame_sum(udp, 4) + htons(17));
+	*ip_sum = frame_fold(frame_sum(ip, 20)); // IPv4 only
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the stages of relay.c share: a packet on its way through them. Everything here: Thread: the lcore that owns the
+// relay.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rte_prefetch.h>
+
+#include "relay.h"
+
+struct work {
+	struct rte_mbuf *mbuf;
+	struct leg *leg;
+	const uint32_t *entry; // of its port
+	uint8_t *payload;      // of UDP
+	const uint8_t *source; // the sender's address, in the frame
+	uint32_t sum;          // one's complement sum of both addresses and both ports
+	uint16_t length;       // of the payload
+	uint16_t port;         // destination, host order
+	uint16_t source_port;  // network order
+	bool v6, rtcp;
+	bool whole; // the UDP checksum is: it can be updated. Else it is made anew
+	bool alive; // it has not ended
+};
+
+// The end of a packet: one reason, one exit. leg may be NULL.
+void work_drop(struct relay *relay, struct leg *leg, struct rte_mbuf *mbuf, enum kg_drop reason);
+
+static inline struct leg_cold *work_cold(const struct relay *relay, const struct leg *leg)
+{
+	return &relay->cold[leg - relay->legs];
+}
+
+static inline uint32_t work_clock_hz(const struct relay *relay, const struct work *work)
+{
+	uint32_t clock_hz = work->leg->in.clock_hz;
+
+	return clock_hz ? clock_hz : leg_clock_hz(work_cold(relay, work->leg), work->payload[1] & 127);
+}
+
+// The sender's address as a leg has it.
+static inline struct leg_ip work_source(const struct work *work)
+{
+	struct leg_ip ip = {{0, 0}};
+
+	memcpy(&ip, work->source, work->v6 ? 16 : 4);
+	return ip;
+}
