@@ -38,10 +38,11 @@ static enum kg_log_level level_of(int rte_level)
 	return rte_level == (int)RTE_LOG_WARNING ? KG_LOG_WARN : KG_LOG_DEBUG;
 }
 
-// Warnings that warn of nothing: we chose the pages that there are.
+// Warnings that warn of nothing: we chose the pages that there are, and have no second process.
 static bool is_noise(const char *data, size_t length)
 {
-	static const char *const noise[] = {"EAL: No free ", "EAL: No available "};
+	static const char *const noise[] = {
+		"EAL: No free ", "EAL: No available ", "rte_pmd_memif_probe(): Failed to register mp action"};
 
 	for (size_t i = 0; i < sizeof(noise) / sizeof(*noise); i++)
 		if (length > strlen(noise[i]) && strncmp(data, noise[i], strlen(noise[i])) == 0)
@@ -179,7 +180,7 @@ int eal_start(int control_cpu, int relay_cpu, uint32_t max_legs, char err[KG_MED
 	unsigned long huge_mb = BASE_MB + FEW_NICS * HUGE_NIC_MB + legs_mb;
 	bool huge = free_huge_mb() >= huge_mb;
 	unsigned long need_mb = huge ? huge_mb : ordinary_mb(legs_mb);
-	char *args[16];
+	char *args[20];
 	int n = 0, error = choose_cpus(control_cpu, relay_cpu, lcores, sizeof(lcores), err);
 
 	if (error)
@@ -189,7 +190,8 @@ int eal_start(int control_cpu, int relay_cpu, uint32_t max_legs, char err[KG_MED
 	args[n++] = "kedged";
 	args[n++] = "--file-prefix";
 	args[n++] = prefix;
-	args[n++] = "--no-pci";
+	args[n++] = "-a"; // of the PCI devices none, but those that nic_open asks for
+	args[n++] = "pci:ffff:ff:1f.7";
 	args[n++] = "--no-telemetry";
 	args[n++] = "--no-shconf";
 	args[n++] = "--lcores";
@@ -198,6 +200,8 @@ int eal_start(int control_cpu, int relay_cpu, uint32_t max_legs, char err[KG_MED
 	args[n++] = "-m";
 	args[n++] = memory;
 	args[n++] = huge ? "--in-memory" : "--no-huge";
+	if (huge)
+		args[n++] = "--single-file-segments"; // virtio-user shares at most eight files
 	args[n] = NULL;
 	if (init_quietly(n, args) < 0) {
 		snprintf(err, KG_MEDIA_ERR,

@@ -90,26 +90,41 @@ static int ask(const char *interface, unsigned long what, struct ifreq *request)
 	return error;
 }
 
-// The media plane reads one receive queue; with more of them part of the media would go to the kernel.
-static int check_queues(const char *interface, char *err)
+// The media plane reads *queues receive queues; with more of them part of the media would go to the kernel. It sends on
+// the queue of the same number.
+static int check_queues(const char *interface, unsigned *queues, bool *apart, char *err)
 {
 	struct ethtool_channels channels = {.cmd = ETHTOOL_GCHANNELS};
 	struct ifreq request = {.ifr_data = (void *)&channels};
-	unsigned queues;
+	const unsigned wanted = *queues;
+	unsigned receive, send;
 
+	*queues = 1;
+	*apart = false;
 	if (ask(interface, SIOCETHTOOL, &request) != 0)
 		return 0; // it has none to speak of
-	queues = channels.combined_count + channels.rx_count;
-	if (queues <= 1)
+	receive = channels.combined_count + channels.rx_count;
+	send = channels.combined_count + channels.tx_count;
+	if (receive <= 1)
 		return 0;
-	snprintf(err, KG_MEDIA_ERR,
-		"interface %s spreads what it receives over %u queues, and media is read from the first one: write "
-		"`ethtool -L %s %s 1`",
-		interface, queues, interface, channels.combined_count ? "combined" : "rx");
+	*queues = receive;
+	*apart = channels.combined_count < receive;
+	if (receive <= wanted && receive <= send)
+		return 0;
+	if (receive > wanted)
+		snprintf(err, KG_MEDIA_ERR,
+			"interface %s spreads what it receives over %u queues, and media is read from %u: write "
+			"`ethtool -L %s %s %u`, or configure %u relay lcores (an af_packet nic has one queue)",
+			interface, receive, wanted, interface, channels.combined_count ? "combined" : "rx", wanted,
+			receive);
+	else
+		snprintf(err, KG_MEDIA_ERR,
+			"interface %s receives on %u queues and sends on %u: write `ethtool -L %s tx %u`", interface,
+			receive, send, interface, receive);
 	return -ENOTSUP;
 }
 
-int nic_link_check(const char *interface, int *ifindex, char err[KG_MEDIA_ERR])
+int nic_link_check(const char *interface, unsigned *queues, bool *apart, int *ifindex, char err[KG_MEDIA_ERR])
 {
 	struct ifreq request = {0};
 	int error;
@@ -134,7 +149,7 @@ int nic_link_check(const char *interface, int *ifindex, char err[KG_MEDIA_ERR])
 			err, KG_MEDIA_ERR, "interface %s is down: write `ip link set dev %s up`", interface, interface);
 		return -ENETDOWN;
 	}
-	return check_queues(interface, err);
+	return check_queues(interface, queues, apart, err);
 }
 
 static int read_sysctl(const char *scope, const char *key)

@@ -8,9 +8,11 @@
 
 #include "kg_media.h"
 
-// May this process, and can this interface? Raises the limit of locked memory where it may.
-// Returns: 0 and the interface's index, or -errno with a sentence in err that says what to do.
-int nic_link_check(const char *interface, int *ifindex, char err[KG_MEDIA_ERR]);
+// May this process, and can this interface? Raises the limit of locked memory where it may. `queues` is how many pairs
+// of queues may be read, and becomes how many the interface has; `apart`: they are several, and its receive and
+// transmit queues are no pairs but counted apart. Returns: 0 and the interface's index, or -errno with a sentence in
+// err that says what to do.
+int nic_link_check(const char *interface, unsigned *queues, bool *apart, int *ifindex, char err[KG_MEDIA_ERR]);
 // Where the interface is the loopback: does the host take what we send there? What DPDK sends on lo comes to the kernel
 // like from a wire, where it refuses the host's own addresses as they come. Returns: 0 (other interfaces too), or
 // -ENOTSUP with the sysctl lines to write in err.

@@ -92,6 +92,8 @@ int nic_packet_take(
 	const char *interface, struct nic_packet **out, char *devargs, unsigned size, char err[KG_MEDIA_ERR])
 {
 	struct nic_packet *packet = calloc(1, sizeof(*packet));
+	unsigned queues = 1;
+	bool apart;
 	int error;
 
 	if (!packet) {
@@ -99,7 +101,7 @@ int nic_packet_take(
 		return -ENOMEM;
 	}
 	snprintf(packet->interface, sizeof(packet->interface), "%.15s", interface);
-	error = nic_link_check(interface, &packet->ifindex, err);
+	error = nic_link_check(interface, &queues, &apart, &packet->ifindex, err);
 	if (!error) {
 		error = load_filter(packet);
 		if (error)

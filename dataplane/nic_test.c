@@ -2,12 +2,13 @@
 // A small engine around a nic, steered by lines on its standard input; tests/nic_test.sh drives it. What reaches DPDK
 // is sent back to whoever sent it, with a checksum that is computed anew.
 //
-//   nic_test DEVICE ADDRESS...
+//   nic_test [-q QUEUES] DEVICE ADDRESS...
 //   on|off ADDRESS PORT    a port is live, or the kernel's again
 //   addresses ADDRESS...   the nic's addresses from now on
 //   info                   one line of what nic_info says
 //   repeat COUNT           send the last echo so many times more; how many the driver took
 //   abandon                give back what is the kernel's, and leave the port open
+//   queues                 how many packets each queue received
 //   cpus                   what the calling thread may run on
 //   quit
 //
@@ -38,7 +39,8 @@
 static struct nic nic;
 static struct rte_mempool *pool;
 static struct rte_mbuf *last; // a copy of the last echo
-static uint64_t echoed, odd;  // odd: frames that should never have come here
+static uint64_t received[NIC_QUEUES];
+static uint64_t echoed, odd; // odd: frames that should never have come here
 
 void kg_log(enum kg_log_level level, const char *area, const char *fmt, ...)
 {
@@ -103,11 +105,13 @@ static bool turn_round(struct rte_mbuf *packet)
 	return eth->ether_type == rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV6) && turn_ip6((void *)(eth + 1));
 }
 
-static void echo(void)
+static void echo(uint16_t queue)
 {
 	struct rte_mbuf *packets[BURST];
-	uint16_t count = rte_eth_rx_burst(nic.port_id, 0, packets, BURST);
+	const struct nic_pair at = nic.pairs[queue];
+	uint16_t count = rte_eth_rx_burst(at.port, at.queue, packets, BURST);
 
+	received[queue] += count;
 	for (uint16_t i = 0; i < count; i++) {
 		bool good = turn_round(packets[i]);
 
@@ -117,14 +121,14 @@ static void echo(void)
 		}
 		if (!good)
 			odd++;
-		else if (rte_eth_tx_burst(nic.port_id, 0, &packets[i], 1) == 1) {
+		else if (rte_eth_tx_burst(at.port, at.queue, &packets[i], 1) == 1) {
 			echoed++;
 			continue;
 		}
 		rte_pktmbuf_free(packets[i]);
 	}
 	if (!count) // the driver sends when it is called
-		rte_eth_tx_burst(nic.port_id, 0, packets, 0);
+		rte_eth_tx_burst(at.port, at.queue, packets, 0);
 }
 
 static unsigned repeat(unsigned count)
@@ -156,6 +160,14 @@ static void answer_info(void)
 		info.mac[4], info.mac[5]);
 }
 
+static void answer_queues(void)
+{
+	printf("%u:", nic.queues);
+	for (unsigned i = 0; i < nic.queues; i++)
+		printf(" %lu", received[i]);
+	printf("\n");
+}
+
 static void answer_cpus(void)
 {
 	cpu_set_t set;
@@ -172,6 +184,8 @@ static void answer(char *line)
 
 	if (strcmp(word, "info") == 0) {
 		answer_info();
+	} else if (strcmp(word, "queues") == 0) {
+		answer_queues();
 	} else if (strcmp(word, "cpus") == 0) {
 		answer_cpus();
 	} else if (strcmp(word, "repeat") == 0) {
@@ -220,12 +234,17 @@ int main(int argc, char **argv)
 	int error = eal_start(-1, -1, LEGS, err);
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (argc > 3 && strcmp(argv[1], "-q") == 0) {
+		config.queues = (unsigned)atoi(argv[2]);
+		argc -= 2;
+		argv += 2;
+	}
 	if (error) {
 		printf("refused: %s\n", err);
 		return 1;
 	}
 	snprintf(config.device, sizeof(config.device), "%s", argv[1]);
-	pool = rte_pktmbuf_pool_create("test", 6 * NIC_RING, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	pool = rte_pktmbuf_pool_create("test", 8 * NIC_RING, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	error = pool ? nic_open(&config, pool, &nic, err) : -ENOMEM;
 	if (error) {
 		printf("refused: %s\n", err);
@@ -237,7 +256,8 @@ int main(int argc, char **argv)
 	nic_set_addresses(&nic, nic.addrs, nic.addr_count);
 	printf("ready\n");
 	while (take_lines())
-		echo();
+		for (unsigned i = 0; i < nic.queues; i++)
+			echo((uint16_t)i);
 	rte_pktmbuf_free(last);
 	if (nic_left_open()) // abandoned: all of it goes with the process
 		return 0;

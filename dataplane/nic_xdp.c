@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
@@ -23,16 +24,22 @@
 #include "nic_xdp.h"
 #include "xdp/kedge_xdp.h"
 
+#define XDP_SOCKETS 1024            // of all nics
 #define DISPATCHER "xdp_dispatcher" // libxdp's, in front of several programs
 
 struct nic_xdp {
 	char interface[IF_NAMESIZE];
 	int ifindex;
-	int lock;        // an abstract socket: gone with the process, also after kill -9
-	int file;        // memfd, or a nameless file, with the ELF object
+	int lock; // an abstract socket: gone with the process, also after kill -9
+	int file; // memfd, or a nameless file, with the ELF object
+	unsigned queues;
+	bool apart;      // DPDK sees one queue of them
 	uint32_t our_id; // the program that hangs there by us; 0: none yet
 	int our_fd;      // and a handle of it: to name it by its number takes rights that are dropped later
+	int sockets;     // its map of sockets by queue
 	struct nic_ports *ports;
+	int sockets_before[XDP_SOCKETS]; // descriptors that were AF_XDP sockets before a port was opened
+	unsigned before_count;
 };
 
 // What hangs on an interface.
@@ -222,7 +229,7 @@ static int write_program(struct nic_xdp *xdp, char *err)
 	return -EIO;
 }
 
-int nic_xdp_take(const char *interface, struct nic_xdp **out, char *devargs, unsigned size, char err[KG_MEDIA_ERR])
+int nic_xdp_take(const char *interface, unsigned *queues, struct nic_xdp **out, char err[KG_MEDIA_ERR])
 {
 	struct nic_xdp *xdp = calloc(1, sizeof(*xdp));
 	int error;
@@ -231,12 +238,12 @@ int nic_xdp_take(const char *interface, struct nic_xdp **out, char *devargs, uns
 		snprintf(err, KG_MEDIA_ERR, "no memory for interface %s", interface);
 		return -ENOMEM;
 	}
-	xdp->lock = xdp->file = xdp->our_fd = -1;
+	xdp->lock = xdp->file = xdp->our_fd = xdp->sockets = -1;
 	kernel_said[0] = '\0';
 	libbpf_set_print(bpf_print);
 	libxdp_set_print(xdp_print);
 	snprintf(xdp->interface, sizeof(xdp->interface), "%.15s", interface);
-	error = nic_link_check(interface, &xdp->ifindex, err);
+	error = nic_link_check(interface, queues, &xdp->apart, &xdp->ifindex, err);
 	if (!error)
 		error = lock_interface(xdp, err);
 	if (!error)
@@ -248,10 +255,20 @@ int nic_xdp_take(const char *interface, struct nic_xdp **out, char *devargs, uns
 		nic_xdp_give(xdp);
 		return error;
 	}
-	snprintf(devargs, size, "iface=%s,start_queue=0,queue_count=1,busy_budget=0,xdp_prog=/proc/self/fd/%d",
-		interface, xdp->file);
+	xdp->queues = *queues;
 	*out = xdp;
 	return 0;
+}
+
+bool nic_xdp_apart(const struct nic_xdp *xdp)
+{
+	return xdp->apart;
+}
+
+void nic_xdp_devargs(const struct nic_xdp *xdp, unsigned queue, char *devargs, unsigned size)
+{
+	snprintf(devargs, size, "iface=%s,start_queue=%u,queue_count=%u,busy_budget=0,xdp_prog=/proc/self/fd/%d",
+		xdp->interface, queue, xdp->apart ? 1 : xdp->queues, xdp->file);
 }
 
 static int find_map(const uint32_t *ids, uint32_t count, const char *name)
@@ -285,6 +302,7 @@ int nic_xdp_find_maps(struct nic_xdp *xdp, char err[KG_MEDIA_ERR])
 		xdp->our_id = hanging.id;
 		addrs = find_map(ids, info.nr_map_ids, "kedge_addrs");
 		live = find_map(ids, info.nr_map_ids, "kedge_live");
+		xdp->sockets = find_map(ids, info.nr_map_ids, "xsks_map");
 	}
 	xdp->our_fd = fd;
 	if (addrs >= 0 && live >= 0) {
@@ -302,6 +320,87 @@ int nic_xdp_find_maps(struct nic_xdp *xdp, char err[KG_MEDIA_ERR])
 		"the XDP program on %s is not as expected (%s, id %u): does something else attach programs there?",
 		xdp->interface, hanging.name, hanging.id);
 	return -EIO;
+}
+
+// --- a port for each queue ------------------------------------------------------------------------------------------
+
+// This process's AF_XDP sockets: DPDK's driver keeps them to itself. Returns: how many.
+static unsigned list_sockets(int fds[XDP_SOCKETS])
+{
+	DIR *directory = opendir("/proc/self/fd");
+	struct dirent *entry;
+	unsigned count = 0;
+
+	while (directory && count < XDP_SOCKETS && (entry = readdir(directory))) {
+		int fd = atoi(entry->d_name), domain = 0;
+		socklen_t length = sizeof(domain);
+
+		if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && domain == AF_XDP)
+			fds[count++] = fd;
+	}
+	if (directory)
+		closedir(directory);
+	return count;
+}
+
+// The socket that was not there before, or -1.
+static int new_socket(const struct nic_xdp *xdp)
+{
+	int fds[XDP_SOCKETS];
+	unsigned count = list_sockets(fds);
+
+	for (unsigned i = 0; i < count; i++) {
+		unsigned j = 0;
+
+		while (j < xdp->before_count && xdp->sockets_before[j] != fds[i])
+			j++;
+		if (j == xdp->before_count)
+			return fds[i];
+	}
+	return -1;
+}
+
+static int refuse_queue(const struct nic_xdp *xdp, const char *what, int error, char *err)
+{
+	snprintf(err, KG_MEDIA_ERR,
+		"interface %s: %s (%s): does something else attach programs there? `ethtool -L %s rx 1` makes do "
+		"with one queue",
+		xdp->interface, what, strerror(-error), xdp->interface);
+	return error;
+}
+
+int nic_xdp_step_aside(struct nic_xdp *xdp, char err[KG_MEDIA_ERR])
+{
+	LIBBPF_OPTS(bpf_xdp_attach_opts, expected, .old_prog_fd = xdp->our_fd);
+	struct hanging hanging;
+	int error = attached(xdp, &hanging);
+
+	xdp->before_count = list_sockets(xdp->sockets_before);
+	if (!error)
+		error = bpf_xdp_detach(xdp->ifindex, XDP_FLAGS_REPLACE | hanging.flags, &expected);
+	return error ? refuse_queue(xdp, "our XDP program cannot be taken off for a moment", error, err) : 0;
+}
+
+int nic_xdp_come_back(struct nic_xdp *xdp, unsigned queue, char err[KG_MEDIA_ERR])
+{
+	struct hanging hanging;
+	int error = attached(xdp, &hanging), fd = new_socket(xdp);
+
+	if (!error && strcmp(hanging.name, KEDGE_XDP_NAME) != 0)
+		error = -EBUSY;
+	if (!error) {
+		LIBBPF_OPTS(bpf_xdp_attach_opts, expected, .old_prog_fd = bpf_prog_get_fd_by_id(hanging.id));
+
+		error = bpf_xdp_attach(xdp->ifindex, xdp->our_fd, XDP_FLAGS_REPLACE | hanging.flags, &expected);
+		if (expected.old_prog_fd >= 0)
+			close(expected.old_prog_fd);
+	}
+	if (error)
+		return refuse_queue(xdp, "our XDP program cannot be put in its place again", error, err);
+	if (fd < 0 || bpf_map_update_elem(xdp->sockets, &queue, &fd, 0) != 0)
+		return refuse_queue(
+			xdp, "a queue's socket cannot be given to the XDP program", fd < 0 ? -ENOENT : -errno, err);
+	return 0;
 }
 
 struct nic_ports *nic_xdp_ports(const struct nic_xdp *xdp)
@@ -337,6 +436,8 @@ void nic_xdp_give(struct nic_xdp *xdp)
 	}
 	if (xdp->our_fd >= 0)
 		close(xdp->our_fd);
+	if (xdp->sockets >= 0)
+		close(xdp->sockets);
 	nic_ports_destroy(xdp->ports);
 	if (xdp->lock >= 0)
 		close(xdp->lock);

@@ -27,7 +27,9 @@ enum kg_idle { KG_IDLE_ADAPTIVE, KG_IDLE_SPIN };
 
 struct kg_media_nic_config {
 	char name[32];
-	char device[64]; // "af_xdp:eth0", "null" (tests)
+	char device[64]; // "af_xdp:eth0", "pci:0000:01:00.0", "vhost:/run/x.sock", ...: see dataplane/nic.h
+	unsigned queues; // pairs of a receive and a transmit queue wanted, one per relay lcore; 0: 1
+	uint16_t vlan;   // media is tagged with it; 0: none
 };
 
 struct kg_media_config {
@@ -176,11 +178,15 @@ struct kg_nic_info {
 	char name[32], device[64], driver[32], steering[16]; // steering: "software" | "rss" | "flow" | "none"
 	uint8_t mac[6];
 	bool link_up;
-	uint16_t mtu, rx_ring, tx_ring, queues;
+	uint16_t mtu, rx_ring, tx_ring, queues, vlan;
+	uint16_t peer_queues; // vhost: receive queues of its own that the peer has enabled; else as queues
+	bool rx_udp_checksum, tx_udp_checksum, tx_ip_checksum, vlan_insert, vlan_strip; // done by the device
 	struct kg_addr addrs[KG_MEDIA_NIC_ADDRS];
 	unsigned addr_count;
 	uint64_t rx_packets, rx_bytes, rx_missed, rx_errors, tx_packets, tx_bytes, tx_errors;
 	uint32_t live_ports; // in the live-port map
+	char tap[16];        // the kernel's side of a device that DPDK owns; "": the device has its own
+	uint64_t tap_to_kernel, tap_from_kernel, tap_lost; // frames
 };
 // Returns: 0, or -ENOENT past the last one.
 int kg_media_nic_info(struct kg_media *media, unsigned nic, struct kg_nic_info *out);

@@ -484,6 +484,35 @@ ip -n "$E" link add q0 numrxqueues 2 type veth peer name q1 && ip -n "$E" link s
 engine one af_xdp:q0 192.0.2.1
 check "several receive queues" "$answer" "refused: interface q0 spreads * over 2 queues*ethtool -L q0 rx 1*"
 gone one
+engine one -q 2 af_xdp:q0 192.0.2.1
+check "more of them than it sends on" "$answer" "refused: interface q0 receives on 2 queues and sends on 1: *-L q0 tx 2*"
+gone one
+
+ip link add d0 numrxqueues 2 numtxqueues 2 netns "$E" type veth peer name d1 numrxqueues 2 numtxqueues 2 netns "$P"
+ip -n "$E" addr add 203.0.113.1/24 dev d0
+ip -n "$P" addr add 203.0.113.2/24 dev d1
+ip -n "$E" link set d0 up
+ip -n "$P" link set d1 up
+engine one af_xdp:d0 203.0.113.1
+check "two queues, and one is read" "$answer" "refused: interface d0 spreads * over 2 queues, and media is read from 1: *"
+gone one
+engine one -q 3 af_xdp:d0 203.0.113.1
+check "two queues, and three could be read" "$answer" ready
+say one info
+check "says how it steers" "$answer" "driver=net_af_xdp steering=software *"
+say one "on 203.0.113.1 20000"
+sum=0
+for ((i = 0; i < 16; i++)); do # each socket's flow has a queue of its own
+	[ "$(ask 203.0.113.1 20000 25)" = "dpdk 25 kernel 0" ] && sum=$((sum + 25))
+done
+check "both ways on two queues" "$sum" 400
+say one queues
+check "both queues receive" "$answer" "2: [1-9]* [1-9]*"
+say one info
+check "and nothing else" "$answer" "* rx=400 missed=0 echoed=400 odd=0 *"
+gone one
+check "two queues end well" "$status" 0
+check "and leave no program" "$(ip -n "$E" -d link show dev d0 | grep -c 'xdp id')" 0
 WRAP="setpriv --bounding-set=-sys_admin" engine one af_xdp:va 192.0.2.1
 check "rights that are missing" "$answer" "refused: *lacks CAP_SYS_ADMIN: run as root, or give it CAP_NET_ADMIN, *"
 gone one
