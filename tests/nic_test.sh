@@ -469,6 +469,24 @@ check "the null device" "$answer" ready
 say null info
 check "says what it is" "$answer" "driver=net_null steering=none *"
 gone null
+engine one vhost:"$DIR/v.sock"
+check "vhost starts without its guest" "$answer" ready
+say one info
+check "says what it is" "$answer" "driver=net_vhost steering=none mtu=1500 link=0 *"
+check "and has a TAP with its address" "$(ip -n "$E" -br link show dev kdg-test)" "kdg-test *${answer##*mac=} *UP*"
+engine two vhost:"$DIR/v.sock"
+check "a socket that is served" "$answer" "refused: vhost:*/v.sock: another program serves that socket: *"
+gone two
+engine two memif:"$DIR/m.sock,server"
+check "a second nic of that name" "$answer" "refused: test: there is an interface kdg-test: *"
+gone two
+gone one 9
+check "killed, its TAP is gone and its socket stays" "$(ip -n "$E" link show dev kdg-test 2>&1)/$(ls "$DIR/v.sock")" \
+	"*does not exist*/$DIR/v.sock"
+engine one -q 2 vhost:"$DIR/v.sock"
+check "the next one replaces it" "$answer" ready
+gone one
+check "vhost ends well, and takes its socket with it" "$status/$(ls "$DIR"/*.sock 2>/dev/null)" 0/
 engine one af_xdp:nothing 192.0.2.1
 check "no such interface" "$answer" "refused: there is no interface nothing: *"
 gone one
