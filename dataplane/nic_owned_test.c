@@ -13,7 +13,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -28,33 +27,14 @@
 #include <rte_ring.h>
 #include <rte_udp.h>
 
-#include "eal.h"
-#include "kg_log.h"
 #include "nic.h"
 #include "nic_owned.h"
+#include "nic_rig.h"
 #include "nic_tap.h"
 
 #define QUEUES 2
-#define WAIT_MS 10000
-#define VLAN 7
 
-static struct rte_mempool *pool;
 static char dir[] = "/tmp/kedge-owned-XXXXXX";
-static char err[KG_MEDIA_ERR];
-static const uint8_t far_mac[6] = {2, 0, 0, 0, 0, 9};
-
-void kg_log(enum kg_log_level level, const char *area, const char *fmt, ...)
-{
-	va_list args;
-
-	if (level > KG_LOG_WARN && !getenv("KEDGE_TEST_LOG"))
-		return;
-	va_start(args, fmt);
-	fprintf(stderr, "log %d %s: ", level, area);
-	vfprintf(stderr, fmt, args);
-	fputc('\n', stderr);
-	va_end(args);
-}
 
 // --- tools ----------------------------------------------------------------------------------------------------------
 
@@ -112,15 +92,6 @@ static void wait_for_links(const struct nic *a, const struct nic *b)
 		usleep(1000);
 	assert_true(link_up(a));
 	assert_true(link_up(b));
-}
-
-static struct rte_mbuf *make(const void *data, unsigned length)
-{
-	struct rte_mbuf *frame = rte_pktmbuf_alloc(pool);
-
-	assert_non_null(frame);
-	memcpy(rte_pktmbuf_append(frame, (uint16_t)length), data, length);
-	return frame;
 }
 
 static void send_on(const struct nic *nic, unsigned queue, struct rte_mbuf *frame)
@@ -188,11 +159,6 @@ static void carry_both_ways(const struct nic *a, const struct nic *b)
 			assert_memory_equal(rte_pktmbuf_mtod(frame, void *), data, length);
 			rte_pktmbuf_free(frame);
 		}
-}
-
-static void nothing_is_left(void)
-{
-	assert_int_equal(rte_mempool_in_use_count(pool), 0);
 }
 
 // --- vhost, virtio-user, memif --------------------------------------------------------------------------------------
@@ -366,33 +332,6 @@ static bool is_echo_reply(const struct rte_mbuf *frame)
 	return ip && ip->next_proto_id == IPPROTO_ICMP && *(const uint8_t *)(ip + 1) == 0;
 }
 
-static struct rte_mbuf *tagged(struct rte_mbuf *frame, uint16_t vlan)
-{
-	frame->vlan_tci = vlan;
-	if (vlan)
-		assert_int_equal(rte_vlan_insert(&frame), 0);
-	return frame;
-}
-
-static struct rte_mbuf *arp_request(void)
-{
-	struct {
-		struct rte_ether_hdr eth;
-		struct rte_arp_hdr arp;
-	} __attribute__((packed, aligned(2))) frame = {.eth = {.ether_type = RTE_BE16(RTE_ETHER_TYPE_ARP)},
-		.arp = {.arp_hardware = RTE_BE16(1),
-			.arp_protocol = RTE_BE16(RTE_ETHER_TYPE_IPV4),
-			.arp_hlen = 6,
-			.arp_plen = 4,
-			.arp_opcode = RTE_BE16(RTE_ARP_OP_REQUEST),
-			.arp_data = {.arp_sip = RTE_BE32(0xc6336402), .arp_tip = RTE_BE32(0xc6336401)}}};
-
-	memset(&frame.eth.dst_addr, 0xff, 6);
-	memcpy(&frame.eth.src_addr, far_mac, 6);
-	memcpy(&frame.arp.arp_data.arp_sha, far_mac, 6);
-	return make(&frame, sizeof(frame));
-}
-
 static struct rte_mbuf *ping(const uint8_t mac[6])
 {
 	struct {
@@ -449,12 +388,6 @@ static void ask_the_kernel(const struct nic *near, const struct nic *far, uint16
 	close(fd);
 }
 
-static const struct nic_tap_addr near_addrs[] = {
-	{{.family = 4, .ip = {198, 51, 100, 1}}, 24},
-	{{.family = 4, .ip = {198, 51, 100, 3}}, 24},
-	{{.family = 6, .ip = {0x20, 0x01, 0x0d, 0xb8, [15] = 1}}, 64},
-};
-
 static void the_kernel_answers_through_the_tap(void **state)
 {
 	struct kg_media_nic_config server = config("server", "vhost:", "t.sock", "");
@@ -477,108 +410,6 @@ static void the_kernel_answers_through_the_tap(void **state)
 	assert_int_equal(info.tap_lost, 0);
 	nic_close(&far);
 	nic_close(&near);
-	nothing_is_left();
-}
-
-static struct nic_tap *open_tap(uint16_t vlan)
-{
-	struct nic_tap_config what = {
-		.nic = "alone", .mac = {2, 0, 0, 0, 0, 1}, .mtu = 1500, .vlan = vlan, .pool = pool};
-	struct nic_tap *tap = NULL;
-
-	assert_int_equal(nic_tap_open(&what, &tap, err), 0);
-	return tap;
-}
-
-static struct nic_tap_counts until(const struct nic_tap *tap, uint64_t to_kernel, uint64_t lost)
-{
-	struct nic_tap_counts counts;
-
-	for (unsigned i = 0; i < WAIT_MS; i++) {
-		nic_tap_counts(tap, &counts);
-		if (counts.to_kernel >= to_kernel && counts.lost >= lost)
-			break;
-		usleep(1000);
-	}
-	return counts;
-}
-
-static void what_the_tap_cannot_carry_is_counted(void **state)
-{
-	struct nic_tap *tap = open_tap(VLAN);
-	struct nic_tap_counts counts;
-	char command[64];
-
-	assert_int_equal(rte_ring_enqueue(nic_tap_to_kernel(tap), arp_request()), 0); // untagged
-	assert_int_equal(rte_ring_enqueue(nic_tap_to_kernel(tap), tagged(arp_request(), VLAN + 1)), 0);
-	assert_int_equal(
-		rte_ring_enqueue(nic_tap_to_kernel(tap), tagged(arp_request(), 0x2000 | VLAN)), 0); // priority 1
-	counts = until(tap, 1, 2);
-	assert_int_equal(counts.to_kernel, 1);
-	assert_int_equal(counts.lost, 2);
-	nic_tap_lost(tap, 3);
-	assert_int_equal(until(tap, 1, 5).lost, 5);
-	snprintf(command, sizeof(command), "ip link set dev %s down", nic_tap_interface(tap));
-	assert_int_equal(system(command), 0);
-	assert_int_equal(rte_ring_enqueue(nic_tap_to_kernel(tap), tagged(arp_request(), VLAN)), 0);
-	assert_int_equal(until(tap, 1, 6).lost, 6);
-	nic_tap_close(tap);
-	nothing_is_left();
-}
-
-// Nobody takes what the kernel sends: the ring fills, the rest is counted, and both go with the TAP.
-static void a_full_ring_is_counted(void **state)
-{
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(0xc63364ff)};
-	struct nic_tap *tap = open_tap(0);
-	int fd = socket(AF_INET, SOCK_DGRAM, 0), yes = 1;
-
-	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &yes, sizeof(yes)), 0);
-	assert_int_equal(nic_tap_addresses(tap, near_addrs, 1, err), 0);
-	for (unsigned i = 0; i < WAIT_MS && !until(tap, 0, 0).lost; i++) {
-		for (unsigned n = 0; n < 100; n++)
-			sendto(fd, "x", 1, 0, (struct sockaddr *)&to, sizeof(to));
-		usleep(1000);
-	}
-	assert_true(until(tap, 0, 1).lost > 0);
-	assert_int_equal(rte_ring_count(nic_tap_from_kernel(tap)), NIC_TAP_RING - 1);
-	close(fd);
-	nic_tap_close(tap);
-	nothing_is_left();
-}
-
-static bool kernel_has(const struct nic_tap_addr *one)
-{
-	char text[KG_ADDR_STRLEN], command[128];
-
-	snprintf(command, sizeof(command), "ip addr show dev kdg-alone | grep -q ' %s/%u '",
-		kg_addr_ip(&one->addr, text, sizeof(text)), one->prefix);
-	return system(command) == 0;
-}
-
-static void addresses_are_given_and_taken(void **state)
-{
-	const struct nic_tap_addr wrong = {.addr = {.family = 4, .ip = {198, 51, 100, 9}}, .prefix = 99};
-	struct nic_tap *tap = open_tap(0), *other = NULL;
-	struct nic_tap_config same = {.nic = "alone", .mtu = 1500, .pool = pool};
-	struct sockaddr_in6 at = {.sin6_family = AF_INET6};
-	int fd = socket(AF_INET6, SOCK_DGRAM, 0);
-
-	assert_int_equal(nic_tap_addresses(tap, near_addrs, 3, err), 0);
-	for (unsigned i = 0; i < 3; i++)
-		assert_true(kernel_has(&near_addrs[i]));
-	memcpy(&at.sin6_addr, near_addrs[2].addr.ip, 16);
-	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0); // at once: it is not tentative
-	close(fd);
-	assert_int_equal(nic_tap_addresses(tap, &near_addrs[1], 2, err), 0);
-	assert_false(kernel_has(&near_addrs[0]));
-	assert_true(kernel_has(&near_addrs[2]));
-	assert_int_equal(nic_tap_addresses(tap, &wrong, 1, err), -EINVAL);
-	assert_non_null(strstr(err, "kdg-alone does not take the address 198.51.100.9/99"));
-	assert_int_equal(nic_tap_open(&same, &other, err), -EEXIST);
-	assert_non_null(strstr(err, "there is an interface kdg-alone"));
-	nic_tap_close(tap);
-	assert_int_equal(if_nametoindex("kdg-alone"), 0);
 	nothing_is_left();
 }
 
@@ -651,27 +482,16 @@ int main(void)
 		cmocka_unit_test(sockets_of_others_are_left_alone),
 		cmocka_unit_test_prestate(the_kernel_answers_through_the_tap, &no_vlan),
 		cmocka_unit_test_prestate(the_kernel_answers_through_the_tap, &some_vlan),
-		cmocka_unit_test(what_the_tap_cannot_carry_is_counted),
-		cmocka_unit_test(a_full_ring_is_counted),
-		cmocka_unit_test(addresses_are_given_and_taken),
 		cmocka_unit_test(pci_devices_are_explained),
 		cmocka_unit_test(dpdk_without_the_pci_device_says_so),
 	};
 	char command[64];
-	int failed;
+	int error = nic_rig_start();
 
-	if (unshare(CLONE_NEWNET) != 0 || access("/dev/net/tun", R_OK | W_OK) != 0) {
-		printf("skipped: needs root and /dev/net/tun, for a network namespace and TAPs\n");
-		return 77;
-	}
-	if (system("ip link set lo up") != 0 || !mkdtemp(dir) || eal_start(-1, -1, 64, err) != 0) {
-		printf("%s\n", err);
-		return 1;
-	}
-	pool = rte_pktmbuf_pool_create("test", 8 * NIC_RING, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
-	failed = pool ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
-	rte_mempool_free(pool);
-	eal_stop();
+	if (error)
+		return error;
+	error = mkdtemp(dir) ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
+	nic_rig_stop();
 	snprintf(command, sizeof(command), "rm -rf %s", dir);
-	return system(command) != 0 || failed;
+	return system(command) != 0 || error;
 }
