@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The whole pipeline fed from memory, legs in random order: what one packet costs. One JSON line for each case.
 //
-// The memory nic stands for a real one, and its cost is part of the figure: rx takes mbufs from the pool and writes each
-// frame's first 64 bytes (DMA's work, done here by the CPU); tx counts and frees. Two feeds: "hot", where the pool's
-// per-lcore cache hands out what was freed last, and "cold", where it is a FIFO of all mbufs.
+// The memory nic stands for a real one, and its cost is part of the figure: rx takes mbufs from the pool and writes
+// each frame's first 64 bytes (DMA's work, done here by the CPU); tx counts and frees. Two feeds: "hot", where the
+// pool's per-lcore cache hands out what was freed last, and "cold", where it is a FIFO of all mbufs.
 
 #include <getopt.h>
 #include <inttypes.h>
@@ -140,7 +140,8 @@ static struct kg_addr address(const struct world *world, bool remote, uint32_t h
 	if (world->kind == KIND_IPV6)
 		snprintf(text, sizeof(text), "2001:db8:%u::%x:%x", remote, host >> 16, host & 0xffff);
 	else
-		snprintf(text, sizeof(text), "10.%u.%u.%u", (remote ? 64 : 0) + (host >> 16), host >> 8 & 255, host & 255);
+		snprintf(text, sizeof(text), "10.%u.%u.%u", (remote ? 64 : 0) + (host >> 16), host >> 8 & 255,
+			host & 255);
 	if (kg_addr_parse(&addr, text, port) != 0)
 		fail("no address");
 	return addr;
@@ -150,11 +151,14 @@ static struct kg_leg_config config_of(const struct world *world, uint32_t index)
 {
 	uint32_t number = index - 1;
 	struct kg_leg_config config = {
-		.local = address(world, false, number / LEGS_AN_ADDRESS + 1,
-			(uint16_t)(16384 + number % LEGS_AN_ADDRESS * 2)),
+		.local = address(
+			world, false, number / LEGS_AN_ADDRESS + 1, (uint16_t)(16384 + number % LEGS_AN_ADDRESS * 2)),
 		.remote = address(world, true, index, 4000),
 		.remote_rtcp = address(world, true, index, 4001),
-		.hop = {.resolved = true, .source_mac = {2, 0, 0, 0, 0, 1}, .target_mac = {2, 0, 0, 0, 0, 2}, .mtu = 1500},
+		.hop = {.resolved = true,
+			.source_mac = {2, 0, 0, 0, 0, 1},
+			.target_mac = {2, 0, 0, 0, 0, 2},
+			.mtu = 1500},
 		.may_receive = true,
 		.may_send = true,
 		.dscp = 46,
@@ -170,9 +174,10 @@ static void make_legs(struct world *world, uint32_t legs)
 {
 	struct relay *relay = &world->relay;
 
-	relay->legs = eal_table_create((legs + 1) * sizeof(struct leg));
-	relay->cold = eal_table_create((legs + 1) * sizeof(struct leg_cold));
-	relay->leg_room = legs + 1;
+	relay->legs = eal_table_create((legs + 1) * sizeof(struct leg), SOCKET_ID_ANY);
+	relay->cold = eal_table_create((legs + 1) * sizeof(struct leg_cold), SOCKET_ID_ANY);
+	relay->leg_first = 1;
+	relay->leg_room = legs;
 	relay->tsc_hz = rte_get_tsc_hz();
 	relay->addrs = calloc(1, sizeof(*relay->addrs));
 	relay->events = rte_ring_create_elem("events", sizeof(struct relay_event), 1 << 20, SOCKET_ID_ANY, 0);
@@ -184,7 +189,7 @@ static void make_legs(struct world *world, uint32_t legs)
 		struct leg_conf *conf;
 
 		if (at == relay->addrs->count) {
-			uint32_t *ports = eal_table_create(RELAY_PORTS * sizeof(uint32_t));
+			uint32_t *ports = eal_table_create(RELAY_PORTS * sizeof(uint32_t), SOCKET_ID_ANY);
 
 			if (!ports)
 				fail("no memory for a port table");
@@ -194,8 +199,7 @@ static void make_legs(struct world *world, uint32_t legs)
 		if (!conf)
 			fail("a leg that cannot be");
 		leg_configure(&relay->legs[i], &relay->cold[i], conf);
-		conf->ports[config.local.port] = i;
-		conf->ports[config.local.port + 1] = i;
+		leg_ports_set(conf->ports, &config, i, 0);
 		free(conf);
 	}
 }
@@ -278,7 +282,7 @@ static void make_traffic(struct world *world, uint32_t legs)
 	uint32_t *order = malloc(legs * sizeof(*order));
 
 	world->count = legs;
-	world->heads = eal_table_create(legs * sizeof(*world->heads));
+	world->heads = eal_table_create(legs * sizeof(*world->heads), SOCKET_ID_ANY);
 	if (!order || !world->heads)
 		fail("no memory for the traffic");
 	for (uint32_t i = 0; i < legs; i++)
@@ -348,8 +352,8 @@ int main(int argc, char **argv)
 	uint32_t legs = 1000, millions = 1, mbufs = 8191;
 	bool huge = false, cold = false, hardware = false;
 	struct world *world = aligned_alloc(64, (sizeof(*world) + 63) / 64 * 64);
-	char *eal[] = {"bench", "--no-pci", "--no-telemetry", "--no-shconf", "--lcores", "0@1", "--log-level", "1", "-m",
-		"700", "--in-memory"};
+	char *eal[] = {"bench", "--no-pci", "--no-telemetry", "--no-shconf", "--lcores", "0@1", "--log-level", "1",
+		"-m", "700", "--in-memory"};
 	uint64_t lost = 0, warm_lost = 0;
 	double nic, all, best;
 	int option;
@@ -388,7 +392,8 @@ int main(int argc, char **argv)
 		fail("EAL did not start");
 	world->rx_flags = hardware ? RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_GOOD : 0;
 	world->rtp_at = world->kind == KIND_IPV6 ? RTP_AT6 : RTP_AT4;
-	world->pool = rte_pktmbuf_pool_create("bench", mbufs, cold ? 0 : 512, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	world->pool =
+		rte_pktmbuf_pool_create("bench", mbufs, cold ? 0 : 512, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	if (!world->pool)
 		fail("no memory for packets");
 	rte_mempool_obj_iter(world->pool, clear, NULL);
@@ -398,8 +403,10 @@ int main(int argc, char **argv)
 	nic = median(world, millions * 1000000ull, false, &lost, &best);
 	world->next = 0; // whole passes: sequence numbers without gaps
 	all = median(world, millions * 1000000ull, true, &lost, &best);
-	printf("{\"legs\": %u, \"kind\": \"%s\", \"feed\": \"%s\", \"mbufs\": %u, \"hugepages\": %s, \"checksums\": \"%s\", "
-	       "\"cycles_per_packet\": %.1f, \"best_cycles_per_packet\": %.1f, \"nic_cycles_per_packet\": %.1f, \"mpps\": %.2f, \"tsc_ghz\": %.3f, "
+	printf("{\"legs\": %u, \"kind\": \"%s\", \"feed\": \"%s\", \"mbufs\": %u, \"hugepages\": %s, \"checksums\": "
+	       "\"%s\", "
+	       "\"cycles_per_packet\": %.1f, \"best_cycles_per_packet\": %.1f, \"nic_cycles_per_packet\": %.1f, "
+	       "\"mpps\": %.2f, \"tsc_ghz\": %.3f, "
 	       "\"lost\": %" PRIu64 ", \"stages\": {",
 		legs, kinds[world->kind], cold ? "cold" : "hot", mbufs, huge ? "true" : "false",
 		hardware ? "nic" : "software", all, best, nic, (double)world->relay.tsc_hz / all / 1e6,

@@ -7,10 +7,35 @@
 #include "cdr.h"
 #include "ports.h"
 
-
 static json_t *number(uint64_t value)
 {
 	return json_integer((json_int_t)value);
+}
+
+// What the device does itself.
+static json_t *offloads_json(const struct kg_nic_info *nic)
+{
+	const struct {
+		bool has;
+		const char *name;
+	} all[] = {{nic->rx_udp_checksum, "rx_udp_checksum"}, {nic->tx_udp_checksum, "tx_udp_checksum"},
+		{nic->tx_ip_checksum, "tx_ip_checksum"}, {nic->vlan_insert, "vlan_insert"},
+		{nic->vlan_strip, "vlan_strip"}};
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+		if (all[i].has)
+			json_array_append_new(list, json_string(all[i].name));
+	return list;
+}
+
+// The kernel's side of a device that DPDK owns.
+static json_t *tap_json(const struct kg_nic_info *nic)
+{
+	if (!*nic->tap)
+		return json_null();
+	return json_pack("{s:s,s:I,s:I,s:I}", "interface", nic->tap, "to_kernel", (json_int_t)nic->tap_to_kernel,
+		"from_kernel", (json_int_t)nic->tap_from_kernel, "lost", (json_int_t)nic->tap_lost);
 }
 
 static json_t *nic_json(const struct kg_nic_info *nic)
@@ -25,13 +50,15 @@ static json_t *nic_json(const struct kg_nic_info *nic)
 
 		json_array_append_new(addresses, json_string(kg_addr_ip(&nic->addrs[i], ip, sizeof(ip))));
 	}
-	return json_pack("{s:s,s:s,s:s,s:s,s:b,s:s,s:i,s:i,s:i,s:i,s:o,s:I,s:{s:I,s:I,s:I,s:I},s:{s:I,s:I,s:I}}",
+	return json_pack("{s:s,s:s,s:s,s:s,s:b,s:s,s:i,s:i,s:i,s:i,s:o,s:I,s:{s:I,s:I,s:I,s:I},s:{s:I,s:I,s:I},s:i,s:o,"
+			 "s:o}",
 		"name", nic->name, "device", nic->device, "driver", nic->driver, "mac", mac, "link_up", nic->link_up,
 		"steering", nic->steering, "mtu", nic->mtu, "rx_ring", nic->rx_ring, "tx_ring", nic->tx_ring, "queues",
 		nic->queues, "addresses", addresses, "live_ports", (json_int_t)nic->live_ports, "rx", "packets",
 		(json_int_t)nic->rx_packets, "bytes", (json_int_t)nic->rx_bytes, "missed", (json_int_t)nic->rx_missed,
 		"errors", (json_int_t)nic->rx_errors, "tx", "packets", (json_int_t)nic->tx_packets, "bytes",
-		(json_int_t)nic->tx_bytes, "errors", (json_int_t)nic->tx_errors);
+		(json_int_t)nic->tx_bytes, "errors", (json_int_t)nic->tx_errors, "vlan", nic->vlan, "offloads",
+		offloads_json(nic), "tap", tap_json(nic));
 }
 
 json_t *api_nics_json(struct api *api)
@@ -60,13 +87,16 @@ json_t *api_lcores_json(struct api *api)
 						? (double)lcore.stages[j].cycles / (double)lcore.stages[j].packets
 						: 0.0));
 		json_array_append_new(items,
-			json_pack("{s:i,s:i,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:o}", "lcore", lcore.lcore,
-				"cpu", lcore.cpu, "role", lcore.role, "idle", lcore.idle, "legs",
+			json_pack("{s:i,s:i,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:b,s:I,s:I,s:I,s:I,s:o}",
+				"lcore", lcore.lcore, "cpu", lcore.cpu, "role", lcore.role, "idle", lcore.idle, "legs",
 				(json_int_t)lcore.legs, "packets", (json_int_t)lcore.packets, "bursts",
 				(json_int_t)lcore.bursts, "loops", (json_int_t)lcore.loops, "busy_loops",
 				(json_int_t)lcore.busy_loops, "sleeps", (json_int_t)lcore.sleeps, "commands",
 				(json_int_t)lcore.commands, "heartbeat_age_us", (json_int_t)lcore.heartbeat_age_us,
-				"busy_share", lcore.busy_share, "stages", stages));
+				"busy_share", lcore.busy_share, "load", lcore.load, "overloaded", lcore.overloaded,
+				"worst_turn_us", (json_int_t)lcore.worst_turn_us, "handed_over",
+				(json_int_t)lcore.handed_over, "cross_lcore", (json_int_t)lcore.cross_lcore,
+				"handed_tx", (json_int_t)lcore.handed_tx, "stages", stages));
 	}
 	return json_pack("{s:o}", "items", items);
 }

@@ -43,7 +43,7 @@ int world_prepare(void **state)
 	assert_true(t.options.base && t.options.ports && t.options.events);
 	assert_int_equal(cdr_open(t.cdr_file, t.options.events, &t.options.cdr, t.err), 0);
 	kg_addr_parse(&ip, "192.0.2.10", 0);
-	assert_int_equal(ports_get(t.options.ports, &ip, 0, &pair), 0);
+	assert_int_equal(ports_get(t.options.ports, &ip, 0, 0, &pair), 0);
 	return 0;
 }
 

@@ -104,12 +104,15 @@ struct anchor *anchor_create(struct calls *calls, const struct config_trunk *tru
 	struct anchor *anchor = calloc(1, sizeof(*anchor));
 	char *from = header_without_tag(sip_msg_from(msg)), *to = header_without_tag(sip_msg_to(msg));
 	struct timespec ts;
+	int lcore;
 
 	if (!anchor || !from || !to)
 		goto fail;
 	clock_gettime(CLOCK_REALTIME, &ts);
 	anchor->created_us = (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 	anchor->calls = calls;
+	lcore = kg_media_lcore_choose(calls->options.media);
+	anchor->lcore = lcore < 0 ? 0 : (unsigned)lcore; // a call that was admitted is not refused for that any more
 	call_init(&anchor->call);
 	id_make(anchor->id);
 	snprintf(anchor->trunk, sizeof(anchor->trunk), "%s", trunk->name);

@@ -202,6 +202,11 @@ void sip_session_info(const struct sip_session *session, struct sip_session_info
 #define INFO(word, level, text) {#word, "packets", level, text},
 const struct kg_counter_info kg_drop_info[KG_DROP_COUNT] = {KG_DROPS(INFO)};
 
+int kg_media_lcore_choose(const struct kg_media *media)
+{
+	return fakes.overloaded ? -1 : 0;
+}
+
 int kg_media_leg_create(struct kg_media *media, const struct kg_leg_config *config, kg_leg_id *id)
 {
 	unsigned i = 0;

@@ -220,6 +220,19 @@ static int admitted(const char *ip)
 	return status;
 }
 
+static void an_engine_that_does_not_keep_up_takes_no_calls(void **state)
+{
+	calls_bob();
+	fakes.overloaded = true;
+	assert_int_equal(admitted("192.0.2.20"), 503);
+	assert_int_equal(admitted("192.0.2.20"), 503);
+	assert_int_equal(refused(SIP_REFUSED_overload), 2);
+	fakes.overloaded = false;
+	assert_int_equal(admitted("192.0.2.20"), 0);
+	calls_shutdown(w.calls);
+	assert_nothing_left();
+}
+
 static void calls_a_second_are_bounded(void **state)
 {
 	w.config->cps = 3;
@@ -623,6 +636,7 @@ int main(void)
 		TEST(a_trunk_that_failed_is_free_again),
 		TEST(a_trunk_is_called_so_often_a_second),
 		TEST(calls_a_second_are_bounded),
+		TEST(an_engine_that_does_not_keep_up_takes_no_calls),
 		TEST(bad_answers_end_both_sides),
 		TEST(bad_early_media_is_ringing),
 		TEST(neighbours_come_late_and_move),

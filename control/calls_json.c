@@ -163,7 +163,6 @@ static json_t *leg_json(struct party *party)
 	const struct leg *leg = &party->leg;
 	struct kg_leg_stats stats = leg->final;
 	struct kg_addr remote = leg->config.remote;
-	struct kg_lcore_info lcore;
 	struct sip_session_info info;
 	json_t *json = json_object();
 
@@ -187,10 +186,7 @@ static json_t *leg_json(struct party *party)
 		json_string(party->side == CALL_CALLER ? party->anchor->trunk : party->anchor->hops[party->hop].trunk));
 	json_object_set_new(
 		json, "nic", leg->was ? json_string(calls->options.config->nics[leg->config.nic].name) : json_null());
-	// one relay lcore owns every leg
-	json_object_set_new(json, "lcore",
-		leg->was && kg_media_lcore_info(calls->options.media, 0, &lcore) == 0 ? json_integer(lcore.lcore)
-										      : json_null());
+	json_object_set_new(json, "lcore", leg->was ? json_integer(stats.lcore) : json_null());
 	negotiated_set(json, party);
 	json_object_set_new(json, "local", addr_json(&leg->config.local));
 	if (stats.latched_port)

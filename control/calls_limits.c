@@ -107,9 +107,14 @@ static int refuse(struct calls *calls, struct trunk_use *use, enum sip_refusal w
 	use->untold++;
 	if (use->told && now - use->told_ms < TOLD_MS)
 		return 503;
-	kg_warn("call", "trunk %s: %llu call%s refused with 503: %s (%u) is reached", use->name,
-		(unsigned long long)use->untold, use->untold == 1 ? "" : "s",
-		why == SIP_REFUSED_cps ? "sip.limits.cps" : "its cps", limit);
+	if (why == SIP_REFUSED_overload)
+		kg_warn("call",
+			"trunk %s: %llu call%s refused with 503: no relay lcore keeps up with the media that there is",
+			use->name, (unsigned long long)use->untold, use->untold == 1 ? "" : "s");
+	else
+		kg_warn("call", "trunk %s: %llu call%s refused with 503: %s (%u) is reached", use->name,
+			(unsigned long long)use->untold, use->untold == 1 ? "" : "s",
+			why == SIP_REFUSED_cps ? "sip.limits.cps" : "its cps", limit);
 	use->told = true;
 	use->told_ms = now;
 	use->untold = 0;
@@ -128,6 +133,8 @@ int calls_admit(void *arg, const struct kg_addr *source, unsigned *retry_after_s
 
 	if (!use || calls->stopping)
 		return 0;
+	if (kg_media_lcore_choose(calls->options.media) < 0)
+		return refuse(calls, use, SIP_REFUSED_overload, 0, source, retry_after_s);
 	if (!sip_bucket_has(&calls->cps, config->cps, config->cps, now))
 		return refuse(calls, use, SIP_REFUSED_cps, config->cps, source, retry_after_s);
 	if (!sip_bucket_take(&use->cps, trunk->cps, trunk->cps, now))

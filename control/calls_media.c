@@ -19,13 +19,14 @@ static struct party **leg_bucket(struct calls *calls, kg_leg_id id)
 }
 
 // Take a port pair of that address and make the leg there. A port that another program holds is passed over.
-static int leg_make(struct calls *calls, struct leg *leg, const struct kg_addr *local)
+static int leg_make(const struct anchor *anchor, struct leg *leg, const struct kg_addr *local)
 {
 	struct kg_leg_config *config = &leg->config;
+	struct calls *calls = anchor->calls;
 	int error = -EADDRINUSE;
 
 	for (unsigned i = 0; i < PORT_TRIES && error == -EADDRINUSE; i++) {
-		error = ports_get(calls->options.ports, local, calls_now_ms(calls), &config->local);
+		error = ports_get(calls->options.ports, local, anchor->lcore, calls_now_ms(calls), &config->local);
 		if (error)
 			return error;
 		error = kg_media_leg_create(calls->options.media, config, &leg->id);
@@ -51,7 +52,7 @@ enum call_sdp leg_open(struct party *party, const char *nic, const struct kg_add
 	leg->config.may_receive = leg->config.may_send = true;
 	leg->config.dscp = DSCP_EF;
 	for (unsigned i = 0; i < place.count && error == -EADDRNOTAVAIL; i++) // the next one where ports are out
-		error = leg_make(calls, leg, &place.locals[i]);
+		error = leg_make(party->anchor, leg, &place.locals[i]);
 	if (error == -EADDRNOTAVAIL) {
 		snprintf(why, CALL_MESSAGE, "no media port is free: widen media.ports or give the nic another address");
 		return CALL_SDP_NO_ROOM;

@@ -90,7 +90,7 @@ struct anchor {
 	char trunk[CONFIG_NAME], nic[CONFIG_NAME];
 	struct party *caller, *callees[CALL_HOPS];
 	struct hop *hops;
-	unsigned max_forwards;
+	unsigned max_forwards, lcore; // whose ports the legs get, while there are some
 	char **kept; // headers of the INVITE that pass: name, value, ..., NULL
 	struct fork_text {
 		char *text;

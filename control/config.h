@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "kg_addr.h"
+#include "kg_media.h"
 #include "kg_log.h"
 #include "sip_limits.h"
 
@@ -26,6 +27,8 @@ struct config_nic {
 	size_t address_count;
 	struct config_net *advertise; // what SDP and Contact say instead, see config_advertised
 	size_t advertise_count;
+	bool owned;    // DPDK has the device, the kernel a TAP: `interface` is that, `addresses` are given to it
+	unsigned vlan; // 0: none
 };
 
 struct config_listen {
@@ -66,10 +69,11 @@ struct config {
 	char *file;
 	struct config_nic *nics;
 	size_t nic_count;
-	int relay_cpu;                  // lcores.relay: [N]; -1: chosen from the machine
-	bool spin;                      // lcores.idle: spin | adaptive (default)
-	uint16_t port_first, port_last; // media.ports
-	struct config_net *media_deny;  // media.deny: networks that no media is sent to
+	int relay_cpus[KG_MEDIA_LCORES]; // lcores.relay: [N, ...]
+	unsigned relay_count;            // 0: chosen from the machine
+	bool spin;                       // lcores.idle: spin | adaptive (default)
+	uint16_t port_first, port_last;  // media.ports
+	struct config_net *media_deny;   // media.deny: networks that no media is sent to
 	size_t media_deny_count;
 	uint32_t timeout_s, hold_timeout_s;
 	uint32_t max_calls;            // media.max_calls, default 4096

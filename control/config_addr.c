@@ -141,7 +141,7 @@ void set_match_source(struct reader *reader, struct fy_node *node, void *object)
 
 void set_device(struct reader *reader, struct fy_node *node, void *object)
 {
-	static const char *const later[] = {"pci:", "memif:", "vhost:", "ring", NULL};
+	static const char *const owned[] = {"pci:", "vhost:", "virtio:", "memif:", NULL};
 	const char *text = reader_text(reader, node, HELP_DEVICE), *interface;
 	struct config_nic *nic = object;
 
@@ -151,11 +151,14 @@ void set_device(struct reader *reader, struct fy_node *node, void *object)
 		snprintf(nic->device, sizeof(nic->device), "null");
 		return;
 	}
-	for (unsigned i = 0; later[i]; i++) {
-		if (strncmp(text, later[i], strlen(later[i])) == 0) {
-			reader_wrong(reader, node, "\"%.60s\" is not in this version: " HELP_DEVICE, text);
-			return;
-		}
+	for (unsigned i = 0; owned[i]; i++) {
+		if (strncmp(text, owned[i], strlen(owned[i])) != 0)
+			continue;
+		if (!text[strlen(owned[i])] || strlen(text) >= sizeof(nic->device))
+			return reader_wrong(reader, node, "\"%.60s\" is no device: " HELP_DEVICE, text);
+		snprintf(nic->device, sizeof(nic->device), "%s", text);
+		nic->owned = true; // its interface is a TAP, see nics_done
+		return;
 	}
 	interface = strchr(text, ':');
 	if ((strncmp(text, "af_xdp:", 7) != 0 && strncmp(text, "af_packet:", 10) != 0) || !*++interface ||

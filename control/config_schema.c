@@ -20,8 +20,22 @@ static void nics_done(struct reader *reader, struct fy_node *node)
 	if (config->nic_count > 16)
 		reader_wrong(reader, node, "has %zu nics: write at most 16", config->nic_count);
 	for (size_t i = 0; i < config->nic_count; i++) {
-		const struct config_nic *nic = &config->nics[i];
+		struct config_nic *nic = &config->nics[i];
+		struct fy_node *item = fy_node_sequence_get_by_index(node, (int)i);
 
+		if (nic->owned) {
+			snprintf(nic->interface, sizeof(nic->interface), "kdg-%.11s", nic->name);
+			if (!nic->address_count)
+				reader_wrong(reader, item,
+					"%s has no addresses: write addresses: [192.0.2.10/24], the kernel's side of "
+					"the device gets them",
+					nic->device);
+		} else if (nic->vlan) {
+			reader_wrong(reader, item,
+				"%s takes no vlan: make a VLAN interface (ip link add link IFACE name IFACE.%u type "
+				"vlan id %u) and write that",
+				nic->device, nic->vlan, nic->vlan);
+		}
 		for (size_t j = 0; j < i; j++) {
 			if (*nic->name && strcmp(nic->name, config->nics[j].name) == 0)
 				reader_wrong(reader, fy_node_sequence_get_by_index(node, (int)i),
@@ -65,7 +79,8 @@ static void trunks_done(struct reader *reader, struct fy_node *node)
 				reader_grow(reader, item, &trunk->from, &trunk->from_count, sizeof(*net), 1);
 
 			if (net)
-				*net = (struct config_net){.addr = trunk->target, .prefix = trunk->target.family == 4 ? 32 : 128};
+				*net = (struct config_net){
+					.addr = trunk->target, .prefix = trunk->target.family == 4 ? 32 : 128};
 		}
 		for (size_t j = 0; j < i; j++) {
 			if (*trunk->name && strcmp(trunk->name, config->trunks[j].name) == 0)
@@ -95,7 +110,6 @@ static void route_defaults(void *object)
 
 void config_defaults(struct config *config)
 {
-	config->relay_cpu = -1;
 	config->port_first = 16384;
 	config->port_last = 32767;
 	kg_addr_parse(&config->api_listen, "127.0.0.1", 8080);
@@ -115,7 +129,7 @@ static const struct schema nic_keys[] = {
 	{"device", SCHEMA_OWN, true, .set = set_device, .help = "write af_xdp:INTERFACE, for example af_xdp:eth0"},
 	{"addresses", SCHEMA_OWN, .set = set_addresses},
 	{"advertise", SCHEMA_OWN, .set = set_advertise},
-	{"vlan", SCHEMA_LATER, .help = "leave it out; use an untagged interface"},
+	{"vlan", SCHEMA_NUMBER, false, offsetof(struct config_nic, vlan), .min = 1, .max = 4094},
 	{NULL},
 };
 

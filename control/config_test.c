@@ -109,19 +109,26 @@ static void wrong_files_get_helpful_errors(void **state)
 			"k.yaml:1: nics[1].name: is an alias (this file knows none): write a short name, for example "
 			"lan\n"},
 		{"nics: [{name: lan, device: \"pci:0000:01:00.0\"}]\n" TRUNKS ROUTES,
-			"k.yaml:1: nics[0].device: \"pci:0000:01:00.0\" is not in this version: write "
-			"af_xdp:INTERFACE, for example af_xdp:eth0\n"},
+			"k.yaml:1: nics: pci:0000:01:00.0 has no addresses: write addresses: [192.0.2.10/24], the "
+			"kernel's "
+			"side of the device gets them\n"},
+		{"nics: [{name: lan, device: \"vhost:\"}]\n" TRUNKS ROUTES,
+			"k.yaml:1: nics[0].device: \"vhost:\" is no device: write af_xdp:INTERFACE, for example "
+			"af_xdp:eth0\n"},
+		{"nics: [{name: lan, device: \"af_xdp:a\", vlan: 4}]\n" TRUNKS ROUTES,
+			"k.yaml:1: nics: af_xdp:a takes no vlan: make a VLAN interface (ip link add link IFACE name "
+			"IFACE.4 type vlan id 4) and write that\n"},
 		{"nics: [{name: lan, device: \"af_xdp:a-name-much-too-long\"}]\n" TRUNKS ROUTES,
 			"k.yaml:1: nics[0].device: \"af_xdp:a-name-much-too-long\" is no device: write "
 			"af_xdp:INTERFACE, "
 			"for example af_xdp:eth0\n"},
 		{"nics: [{name: lan, device: \"af_xdp:a\"}, {name: wan, device: \"af_xdp:a\"}]\n" TRUNKS ROUTES,
 			"k.yaml:1: nics: two nics have the device af_xdp:a: write it once\n"},
-		{"nics: [{name: \"l a\\\"n\", device: \"af_xdp:a\", vlan: 3, advertise: 224.0.0.1}]\n" TRUNKS ROUTES,
+		{"nics: [{name: \"l a\\\"n\", device: \"af_xdp:a\", vlan: 5000, advertise: 224.0.0.1}]\n" TRUNKS ROUTES,
 			"k.yaml:1: nics[0].name: \"l a\"n\" is no name: write letters, digits, - _ . only\n"
 			"k.yaml:1: nics[0].advertise: holds what no machine can have as its address: write the public "
 			"address, or one for each of `addresses` in their order\n"
-			"k.yaml:1: nics[0].vlan: is not in this version: leave it out; use an untagged interface\n"},
+			"k.yaml:1: nics[0].vlan: \"5000\" does not fit: write a number from 1 to 4094\n"},
 		{"nics: [{name: lan, device: \"af_xdp:a\", addresses: [\"2001:db8::1/64\", \"fe80::1\"]}]\n" TRUNKS
 				ROUTES,
 			"k.yaml:1: nics[0].addresses: holds what no machine can have as its address: write those of "
@@ -183,8 +190,8 @@ static void wrong_files_get_helpful_errors(void **state)
 			"k.yaml:4: sip.limits.cps: \"many\" does not fit: write a number from 0 to 100000\n"},
 		{GOOD "sip: {limits: 5}\n", "k.yaml:4: sip.limits: is one value: write {source_per_s: REQUESTS, "
 					    "strangers_per_s: REQUESTS, cps: CALLS}\n"},
-		{GOOD "lcores: {relay: [1, 2], dsp: [1]}\n",
-			"k.yaml:4: lcores.relay: is no list of one CPU: write [N], for example [1]\n"
+		{GOOD "lcores: {relay: [1, 2, 1], dsp: [1]}\n",
+			"k.yaml:4: lcores.relay: names CPU 1 twice: write each once\n"
 			"k.yaml:4: lcores.dsp: is not in this version: leave it out; nothing is transcoded\n"},
 		{GOOD "recording: {calls: none, format: opus}\n", "k.yaml:4: recording.format: \"opus\": recording is "
 								  "not in this version: write wav, or leave it "
@@ -221,7 +228,7 @@ static void the_shortest_file_has_the_defaults(void **state)
 	assert_string_equal(said, "");
 	assert_int_equal(config->nic_count, 1);
 	assert_string_equal(config->nics[0].interface, "eth0");
-	assert_int_equal(config->relay_cpu, -1);
+	assert_int_equal(config->relay_count, 0);
 	assert_false(config->spin);
 	assert_int_equal(config->port_first, 16384);
 	assert_int_equal(config->port_last, 32767);
@@ -260,7 +267,7 @@ static void a_full_file_is_read_field_by_field(void **state)
 		"trunks:\n  - {name: a, target: \"sip:192.0.2.1:5070\", nic: n, ring_timeout_s: 7, max_calls: 30, cps: "
 		"4, transport: udp}\n"
 		"  - {name: b, target: \"sip:192.0.2.2\", from: [192.0.2.2/32, 198.51.100.0/24]}\n"
-		"lcores: {relay: [1], idle: spin}\nmedia: {ports: 20000-20999, timeout_s: 5, hold_timeout_s: 6, "
+		"lcores: {relay: [1, 3], idle: spin}\nmedia: {ports: 20000-20999, timeout_s: 5, hold_timeout_s: 6, "
 		"max_calls: 7, deny: [10.0.0.0/8, \"fd00::/8\"]}\n"
 		"sip: {listen: [\"udp:192.0.2.10:5060\", \"udp:192.0.2.11:5061\"], strangers: silent, limits: "
 		"{message_bytes: 4000, headers: 64, source_per_s: 11, strangers_per_s: 12, cps: 13}}\nendpoints: []\n"
@@ -269,7 +276,9 @@ static void a_full_file_is_read_field_by_field(void **state)
 	struct config *config = parse(text, 0);
 
 	assert_int_equal(config->nics[0].address_count, 2);
-	assert_int_equal(config->relay_cpu, 1);
+	assert_int_equal(config->relay_count, 2);
+	assert_int_equal(config->relay_cpus[0], 1);
+	assert_int_equal(config->relay_cpus[1], 3);
 	assert_true(config->spin);
 	assert_int_equal(config->port_first, 20000);
 	assert_int_equal(config->port_last, 20999);

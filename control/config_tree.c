@@ -101,7 +101,8 @@ unsigned config_frozen(const struct config *now, const struct config *next, conf
 		bool same;
 	} keys[] = {
 		{"nics", nics_same(now, next)},
-		{"lcores", now->relay_cpu == next->relay_cpu && now->spin == next->spin},
+		{"lcores", now->relay_count == next->relay_count && now->spin == next->spin &&
+				   memcmp(now->relay_cpus, next->relay_cpus, sizeof(now->relay_cpus)) == 0},
 		{"media.ports", now->port_first == next->port_first && now->port_last == next->port_last},
 		{"media.max_calls", now->max_calls == next->max_calls},
 		{"sip.listen", listens_same(now, next)},
@@ -154,7 +155,8 @@ void config_keep_frozen(struct config *now, struct config *next)
 
 	next->nics = now->nics;
 	next->nic_count = now->nic_count;
-	next->relay_cpu = now->relay_cpu;
+	next->relay_count = now->relay_count;
+	memcpy(next->relay_cpus, now->relay_cpus, sizeof(next->relay_cpus));
 	next->spin = now->spin;
 	next->port_first = now->port_first;
 	next->port_last = now->port_last;

@@ -18,13 +18,21 @@
 void set_relay(struct reader *reader, struct fy_node *node, void *object)
 {
 	struct config *config = object;
-	struct fy_node *first = node && fy_node_is_sequence(node) ? fy_node_sequence_get_by_index(node, 0) : NULL;
+	int count = node && fy_node_is_sequence(node) ? fy_node_sequence_item_count(node) : 0;
 	unsigned long cpu;
 
-	if (!first || fy_node_sequence_item_count(node) != 1)
-		reader_wrong(reader, node, "is no list of one CPU: write [N], for example [1]");
-	else if (reader_number(reader, first, 0, 1023, &cpu))
-		config->relay_cpu = (int)cpu;
+	if (count < 1 || count > KG_MEDIA_LCORES)
+		return reader_wrong(
+			reader, node, "is no list of 1 to %d CPUs: write [N, ...], for example [1]", KG_MEDIA_LCORES);
+	config->relay_count = 0;
+	for (int i = 0; i < count; i++) {
+		if (!reader_number(reader, fy_node_sequence_get_by_index(node, i), 0, 1023, &cpu))
+			return;
+		for (unsigned j = 0; j < config->relay_count; j++)
+			if (config->relay_cpus[j] == (int)cpu)
+				return reader_wrong(reader, node, "names CPU %lu twice: write each once", cpu);
+		config->relay_cpus[config->relay_count++] = (int)cpu;
+	}
 }
 
 void set_ports(struct reader *reader, struct fy_node *node, void *object)

@@ -265,6 +265,13 @@ void table_nics(const json_t *answer)
 		printf("\n  queues %lld  rings %lld/%lld  steering %s  live ports %lld\n", number(nic, "queues"),
 			number(nic, "rx_ring"), number(nic, "tx_ring"), text(nic, "steering"),
 			number(nic, "live_ports"));
+		if (json_is_object(json_object_get(nic, "tap"))) {
+			const json_t *tap = json_object_get(nic, "tap");
+
+			printf("  kernel's side %s  to it %lld  from it %lld  lost %lld frames\n",
+				text(tap, "interface"), number(tap, "to_kernel"), number(tap, "from_kernel"),
+				number(tap, "lost"));
+		}
 		printf("  rx %lld packets, %s, %lld missed, %lld errors\n", number(rx, "packets"),
 			bytes(number(rx, "bytes"), size, sizeof(size)), number(rx, "missed"), number(rx, "errors"));
 		printf("  tx %lld packets, %s, %lld errors\n", number(tx, "packets"),
@@ -288,6 +295,11 @@ void table_lcores(const json_t *answer)
 		printf("  packets %lld in %lld bursts (%.1f each)  loops %lld  sleeps %lld  commands %lld\n", packets,
 			bursts, bursts ? (double)packets / (double)bursts : 0, number(lcore, "loops"),
 			number(lcore, "sleeps"), number(lcore, "commands"));
+		printf("  load %.1f %%%s  worst turn %.1f ms  handed over %lld  cross lcore %lld  handed tx %lld\n",
+			100 * real(lcore, "load"),
+			json_is_true(json_object_get(lcore, "overloaded")) ? " OVERLOADED" : "",
+			(double)number(lcore, "worst_turn_us") / 1000, number(lcore, "handed_over"),
+			number(lcore, "cross_lcore"), number(lcore, "handed_tx"));
 		printf("  %-10s %12s %14s\n", "STAGE", "PACKETS", "CYCLES/PACKET");
 		json_array_foreach(json_object_get(lcore, "stages"), i, stage) printf("  %-10s %12lld %14.0f\n",
 			text(stage, "name"), number(stage, "packets"), real(stage, "cycles_per_packet"));

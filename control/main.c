@@ -133,11 +133,23 @@ static void stop_netlink(void)
 	netlink_close(engine.netlink);
 }
 
+// The relay lcore that will have the packets of a pair of ports.
+static unsigned lcore_of(void *arg, const struct kg_addr *pair)
+{
+	struct kg_nic_info nic;
+
+	for (unsigned i = 0; kg_media_nic_info(engine.media, i, &nic) == 0; i++)
+		for (unsigned j = 0; j < nic.addr_count; j++)
+			if (kg_addr_same_ip(&nic.addrs[j], pair))
+				return kg_media_lcore_of(engine.media, i, pair);
+	return 0;
+}
+
 static int start_media(void)
 {
 	const struct config *config = engine.config;
 	struct kg_media_config media = {
-		.relay_cpu = config->relay_cpu,
+		.relay_count = config->relay_count,
 		.control_cpu = -1,
 		.idle = config->spin ? KG_IDLE_SPIN : KG_IDLE_ADAPTIVE,
 		.max_legs = 2 * config->max_calls,
@@ -150,7 +162,12 @@ static int start_media(void)
 	for (size_t i = 0; i < config->nic_count; i++) {
 		snprintf(media.nics[i].name, sizeof(media.nics[i].name), "%.31s", config->nics[i].name);
 		snprintf(media.nics[i].device, sizeof(media.nics[i].device), "%.63s", config->nics[i].device);
+		media.nics[i].vlan = (uint16_t)config->nics[i].vlan;
+		for (size_t j = 0; j < config->nics[i].address_count && j < KG_MEDIA_NIC_ADDRS; j++)
+			media.nics[i].addrs[media.nics[i].addr_count++] = (struct kg_media_prefix){
+				config->nics[i].addresses[j].addr, config->nics[i].addresses[j].prefix};
 	}
+	memcpy(media.relay_cpus, config->relay_cpus, sizeof(media.relay_cpus));
 	error = kg_media_open(&media, &engine.media, engine.err);
 	if (error)
 		return error;
@@ -171,6 +188,7 @@ static int start_books(void)
 	engine.events = events_create(EVENTS_KEPT);
 	if (!engine.ports || !engine.events)
 		return -ENOMEM;
+	ports_set_kinds(engine.ports, kg_media_lcores(engine.media), lcore_of, NULL);
 	kg_info("main", "media ports %u-%u: room for %u legs on each address", engine.config->port_first,
 		engine.config->port_last, ports_capacity(engine.ports));
 	return cdr_open(engine.config->cdr_file, engine.events, &engine.cdr, engine.err);

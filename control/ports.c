@@ -3,25 +3,35 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "ports.h"
 
-// Pairs of one address that are free, oldest first.
-struct pool {
-	struct kg_addr ip;
+// Pairs of one kind that are free, oldest first.
+struct queue {
 	struct rest {
 		uint16_t pair;
 		uint64_t ready_ms;
-	} * queue;   // ring of `pairs` entries
+	} * ring; // of `room` entries
+	unsigned head, count, room;
+};
+
+// One address's pairs.
+struct pool {
+	struct kg_addr ip;
+	struct rest *rests; // the rings, one behind the other
+	struct queue queues[PORTS_KINDS];
 	bool *taken; // by pair
-	unsigned head, count;
+	unsigned in_use;
 };
 
 struct ports {
 	uint16_t first;
-	unsigned pairs;
+	unsigned pairs, kinds;
 	uint32_t guard_ms;
 	unsigned pairs_in_use;
+	unsigned (*kind_of)(void *arg, const struct kg_addr *pair);
+	void *arg;
 	struct pool *pools;
 	unsigned pool_count;
 };
@@ -35,7 +45,16 @@ struct ports *ports_create(uint16_t first, uint16_t last, uint32_t guard_ms)
 	ports->first = first + (first & 1);
 	ports->pairs = last > ports->first ? (last - ports->first + 1u) / 2 : 0;
 	ports->guard_ms = guard_ms;
+	ports->kinds = 1;
 	return ports;
+}
+
+void ports_set_kinds(
+	struct ports *ports, unsigned kinds, unsigned (*kind_of)(void *arg, const struct kg_addr *pair), void *arg)
+{
+	ports->kinds = kinds < PORTS_KINDS ? kinds : PORTS_KINDS;
+	ports->kind_of = kind_of;
+	ports->arg = arg;
 }
 
 void ports_destroy(struct ports *ports)
@@ -43,7 +62,7 @@ void ports_destroy(struct ports *ports)
 	if (!ports)
 		return;
 	for (unsigned i = 0; i < ports->pool_count; i++) {
-		free(ports->pools[i].queue);
+		free(ports->pools[i].rests);
 		free(ports->pools[i].taken);
 	}
 	free(ports->pools);
@@ -58,6 +77,32 @@ static struct pool *pool_find(const struct ports *ports, const struct kg_addr *i
 	return NULL;
 }
 
+static struct queue *queue_of(const struct ports *ports, struct pool *pool, unsigned pair)
+{
+	struct kg_addr addr = pool->ip;
+
+	addr.port = (uint16_t)(ports->first + 2 * pair);
+	return &pool->queues[ports->kinds > 1 ? ports->kind_of(ports->arg, &addr) % ports->kinds : 0];
+}
+
+// Deal the pairs out to their kinds' rings.
+static void fill(const struct ports *ports, struct pool *pool)
+{
+	struct rest *ring = pool->rests;
+
+	for (unsigned i = 0; i < ports->pairs; i++)
+		queue_of(ports, pool, i)->room++;
+	for (unsigned kind = 0; kind < ports->kinds; kind++) {
+		pool->queues[kind].ring = ring;
+		ring += pool->queues[kind].room;
+	}
+	for (unsigned i = 0; i < ports->pairs; i++) {
+		struct queue *queue = queue_of(ports, pool, i);
+
+		queue->ring[queue->count++].pair = (uint16_t)i;
+	}
+}
+
 static struct pool *pool_create(struct ports *ports, const struct kg_addr *ip)
 {
 	struct pool *pools = realloc(ports->pools, (ports->pool_count + 1) * sizeof(*pools));
@@ -69,52 +114,65 @@ static struct pool *pool_create(struct ports *ports, const struct kg_addr *ip)
 	pool = &pools[ports->pool_count];
 	memset(pool, 0, sizeof(*pool));
 	pool->ip = *ip;
-	pool->queue = calloc(ports->pairs + 1, sizeof(*pool->queue));
+	pool->rests = calloc(ports->pairs + 1, sizeof(*pool->rests));
 	pool->taken = calloc(ports->pairs + 1, sizeof(*pool->taken));
-	if (!pool->queue || !pool->taken) {
-		free(pool->queue);
+	if (!pool->rests || !pool->taken) {
+		free(pool->rests);
 		free(pool->taken);
 		return NULL;
 	}
-	for (unsigned i = 0; i < ports->pairs; i++)
-		pool->queue[i].pair = (uint16_t)i;
-	pool->count = ports->pairs;
+	fill(ports, pool);
 	ports->pool_count++;
 	return pool;
 }
 
-int ports_get(struct ports *ports, const struct kg_addr *ip, uint64_t now_ms, struct kg_addr *out)
+// Returns: false where all that is free of this kind still rests.
+static bool take(struct pool *pool, struct queue *queue, uint64_t now_ms, unsigned *pair)
+{
+	struct rest *oldest = &queue->ring[queue->head];
+
+	if (!queue->count || oldest->ready_ms > now_ms)
+		return false;
+	*pair = oldest->pair;
+	pool->taken[oldest->pair] = true;
+	pool->in_use++;
+	queue->head = (queue->head + 1) % queue->room;
+	queue->count--;
+	return true;
+}
+
+int ports_get(struct ports *ports, const struct kg_addr *ip, unsigned kind, uint64_t now_ms, struct kg_addr *out)
 {
 	struct pool *pool = pool_find(ports, ip);
-	struct rest *oldest;
+	unsigned pair;
 
 	if (!pool && !(pool = pool_create(ports, ip)))
 		return -ENOMEM;
-	if (!pool->count)
-		return -EADDRNOTAVAIL;
-	oldest = &pool->queue[pool->head];
-	if (oldest->ready_ms > now_ms)
-		return -EADDRNOTAVAIL; // all that is free still rests
-	*out = *ip;
-	out->port = (uint16_t)(ports->first + 2 * oldest->pair);
-	pool->taken[oldest->pair] = true;
-	pool->head = (pool->head + 1) % ports->pairs;
-	pool->count--;
-	ports->pairs_in_use++;
-	return 0;
+	for (unsigned i = 0; i < ports->kinds; i++) {
+		if (!take(pool, &pool->queues[(kind + i) % ports->kinds], now_ms, &pair))
+			continue;
+		*out = *ip;
+		out->port = (uint16_t)(ports->first + 2 * pair);
+		ports->pairs_in_use++;
+		return 0;
+	}
+	return -EADDRNOTAVAIL;
 }
 
 void ports_put(struct ports *ports, const struct kg_addr *pair, uint64_t now_ms)
 {
 	struct pool *pool = pool_find(ports, pair);
 	unsigned index = (pair->port - ports->first) / 2u;
+	struct queue *queue;
 
 	if (!pool || pair->port < ports->first || index >= ports->pairs || !pool->taken[index])
 		return; // never ours, or given back before
 	pool->taken[index] = false;
-	pool->queue[(pool->head + pool->count) % ports->pairs] =
+	queue = queue_of(ports, pool, index);
+	queue->ring[(queue->head + queue->count) % queue->room] =
 		(struct rest){.pair = (uint16_t)index, .ready_ms = now_ms + ports->guard_ms};
-	pool->count++;
+	queue->count++;
+	pool->in_use--;
 	ports->pairs_in_use--;
 }
 
@@ -127,7 +185,7 @@ unsigned ports_in_use_at(const struct ports *ports, const struct kg_addr *ip)
 {
 	const struct pool *pool = pool_find(ports, ip);
 
-	return pool ? 2 * (ports->pairs - pool->count) : 0;
+	return pool ? 2 * pool->in_use : 0;
 }
 
 unsigned ports_capacity(const struct ports *ports)

@@ -22,6 +22,7 @@
 //   trunk_calls    a trunk's max_calls: 503, or the next target of the route
 //   trunk_cps      a trunk's cps: 503, or the next target of the route
 //   shutdown       the engine is stopping: 503
+//   overload       no relay lcore keeps up with the media that there is: 503
 #define SIP_REFUSALS(X)   \
 	X(stranger)       \
 	X(scan)           \
@@ -33,7 +34,8 @@
 	X(cps)            \
 	X(trunk_calls)    \
 	X(trunk_cps)      \
-	X(shutdown)
+	X(shutdown)       \
+	X(overload)
 
 #define SIP_REFUSAL_ENUM(word) SIP_REFUSED_##word,
 enum sip_refusal { SIP_REFUSALS(SIP_REFUSAL_ENUM) SIP_REFUSAL_COUNT };

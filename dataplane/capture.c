@@ -47,6 +47,17 @@ void capture_burst(struct capture *capture, struct rte_mbuf **packets, unsigned 
 	__atomic_store_n(&capture->head, head, __ATOMIC_RELEASE);
 }
 
+bool capture_peek(const struct capture *capture, uint64_t *tsc)
+{
+	struct capture_frame frame;
+
+	if (capture->tail == __atomic_load_n(&capture->head, __ATOMIC_ACQUIRE))
+		return false;
+	get(capture, capture->tail, &frame, sizeof(frame));
+	*tsc = frame.tsc;
+	return true;
+}
+
 bool capture_next(struct capture *capture, struct capture_frame *frame, uint8_t data[CAPTURE_SNAP])
 {
 	uint64_t tail = capture->tail;

@@ -30,3 +30,5 @@ struct capture_frame {
 	bool outgoing;
 };
 bool capture_next(struct capture *capture, struct capture_frame *frame, uint8_t data[CAPTURE_SNAP]);
+// When the next frame passed. Returns: false where there is none. Thread: control.
+bool capture_peek(const struct capture *capture, uint64_t *tsc);

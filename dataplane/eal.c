@@ -19,12 +19,12 @@
 
 #define LEG_BYTES 2048 // more than a leg takes
 #define BASE_MB 64     // rings, drivers
-#define NIC_MB 48      // packet buffers of one nic where each takes a page of 4 kB
+#define NIC_MB 48      // packet buffers of one nic's queue where each takes a page of 4 kB
 #define HUGE_NIC_MB 32 // the same in hugepages
 #define FEW_NICS 3     // with hugepages what more nics need is taken when they need it
-#define RELAY_LCORE 1
+#define MOST_CHOSEN 4  // relay lcores, where the configuration names none
 
-static int relay_cpu_chosen;
+static int relay_cpus_chosen[KG_MEDIA_LCORES];
 static FILE *own_stderr;
 
 // --- the log --------------------------------------------------------------------------------------------------------
@@ -93,11 +93,11 @@ static unsigned long free_huge_mb(void)
 
 // Ordinary pages are reserved once and for all, and cost nothing until they are used: enough for every nic that there
 // may be, on a small machine for a few.
-static unsigned long ordinary_mb(unsigned long legs_mb)
+static unsigned long ordinary_mb(unsigned queues)
 {
 	unsigned long half = (unsigned long)sysconf(_SC_PHYS_PAGES) / 2 * (unsigned long)sysconf(_SC_PAGESIZE) >> 20;
-	unsigned long most = BASE_MB + (KG_MEDIA_NICS + 1) * NIC_MB + legs_mb;
-	unsigned long least = BASE_MB + (FEW_NICS + 1) * NIC_MB + legs_mb;
+	unsigned long most = BASE_MB + (KG_MEDIA_NICS * queues + 1) * NIC_MB;
+	unsigned long least = BASE_MB + (FEW_NICS * queues + 1) * NIC_MB;
 
 	if (half < least)
 		return least;
@@ -133,29 +133,62 @@ static int check_cpu(const cpu_set_t *set, const char *what, int cpu, const char
 	return -EINVAL;
 }
 
+// One relay lcore for eight CPUs, from the last one downwards: a relay lcore carries tens of thousands of calls, and an
+// interface must have as many queues.
+static void choose_relays(const cpu_set_t *set, int last, unsigned *count)
+{
+	unsigned wanted = (unsigned)CPU_COUNT(set) / 8;
+
+	wanted = wanted < 1 ? 1 : wanted > MOST_CHOSEN ? MOST_CHOSEN : wanted;
+	for (*count = 0; *count < wanted && last >= 0; last--)
+		if (CPU_ISSET(last, set))
+			relay_cpus_chosen[(*count)++] = last;
+}
+
 // lcore 0 is the calling thread, on every CPU that it may use unless it is given one: EAL binds it to what it is told
 // here, and so gives back what it had.
-static int choose_cpus(int control_cpu, int relay_cpu, char *lcores, size_t size, char *err)
+static int choose_cpus(
+	int control_cpu, const int *relay_cpus, unsigned *relay_count, char *lcores, size_t size, char *err)
 {
 	char all[2048], control[16];
 	cpu_set_t set;
 	int last, error = 0;
+	size_t length;
 
 	if (sched_getaffinity(0, sizeof(set), &set) != 0) {
 		snprintf(err, KG_MEDIA_ERR, "the CPUs of this process cannot be read: %s", strerror(errno));
 		return -EIO;
 	}
 	last = list_cpus(&set, all, sizeof(all));
-	relay_cpu_chosen = relay_cpu >= 0 ? relay_cpu : last;
-	error = check_cpu(&set, "lcores.relay", relay_cpu_chosen, all, err);
+	if (*relay_count == 0)
+		choose_relays(&set, last, relay_count);
+	else
+		memcpy(relay_cpus_chosen, relay_cpus, *relay_count * sizeof(*relay_cpus));
+	for (unsigned i = 0; i < *relay_count && !error; i++)
+		error = check_cpu(&set, "lcores.relay", relay_cpus_chosen[i], all, err);
 	if (!error && control_cpu >= 0)
 		error = check_cpu(&set, "the control thread", control_cpu, all, err);
 	snprintf(control, sizeof(control), "%d", control_cpu);
-	snprintf(lcores, size, "0@(%s),%d@%d", control_cpu >= 0 ? control : all, RELAY_LCORE, relay_cpu_chosen);
+	snprintf(lcores, size, "0@(%s)", control_cpu >= 0 ? control : all);
+	for (unsigned i = 0; i < *relay_count; i++) {
+		length = strlen(lcores);
+		snprintf(lcores + length, size - length, ",%u@%d", eal_relay_lcore(i), relay_cpus_chosen[i]);
+	}
 	return error;
 }
 
 // --- start and stop -------------------------------------------------------------------------------------------------
+
+static const char *cpus_text(unsigned count, char *out, size_t size)
+{
+	*out = '\0';
+	for (unsigned i = 0; i < count; i++) {
+		size_t length = strlen(out);
+
+		snprintf(out + length, size - length, "%s%d", i ? ", " : "", relay_cpus_chosen[i]);
+	}
+	return out;
+}
 
 // EAL writes to stderr too where it despairs: that becomes ours as well, but for what our own log writes there.
 static int init_quietly(int count, char **args)
@@ -173,18 +206,20 @@ static int init_quietly(int count, char **args)
 	return got;
 }
 
-int eal_start(int control_cpu, int relay_cpu, uint32_t max_legs, char err[KG_MEDIA_ERR])
+int eal_start(int control_cpu, const int *relay_cpus, unsigned *relay_count, uint32_t max_legs, char err[KG_MEDIA_ERR])
 {
-	char prefix[64], lcores[2200], memory[16];
+	char prefix[64], lcores[2400], memory[16], cpus[128];
 	unsigned long legs_mb = (unsigned long)max_legs * LEG_BYTES / (1024 * 1024);
-	unsigned long huge_mb = BASE_MB + FEW_NICS * HUGE_NIC_MB + legs_mb;
-	bool huge = free_huge_mb() >= huge_mb;
-	unsigned long need_mb = huge ? huge_mb : ordinary_mb(legs_mb);
+	unsigned long huge_mb, need_mb;
 	char *args[20];
-	int n = 0, error = choose_cpus(control_cpu, relay_cpu, lcores, sizeof(lcores), err);
+	int n = 0, error = choose_cpus(control_cpu, relay_cpus, relay_count, lcores, sizeof(lcores), err);
+	bool huge;
 
 	if (error)
 		return error;
+	huge_mb = BASE_MB + FEW_NICS * *relay_count * HUGE_NIC_MB + legs_mb;
+	huge = free_huge_mb() >= huge_mb;
+	need_mb = huge ? huge_mb : ordinary_mb(*relay_count);
 	snprintf(prefix, sizeof(prefix), "kedge-%d", (int)getpid());
 	snprintf(memory, sizeof(memory), "%lu", need_mb);
 	args[n++] = "kedged";
@@ -212,12 +247,14 @@ int eal_start(int control_cpu, int relay_cpu, uint32_t max_legs, char err[KG_MED
 	}
 	rmdir(rte_eal_get_runtime_dir()); // it stays empty, and would stay for ever after kill -9
 	if (huge)
-		kg_info("media", "relay lcore on CPU %d, packet buffers in hugepages", relay_cpu_chosen);
+		kg_info("media", "relay lcore%s on CPU %s, packet buffers in hugepages", *relay_count > 1 ? "s" : "",
+			cpus_text(*relay_count, cpus, sizeof(cpus)));
 	else
 		kg_info("media",
-			"relay lcore on CPU %d, packet buffers in ordinary pages; with hugepages it is faster: `sysctl "
+			"relay lcore%s on CPU %s, packet buffers in ordinary pages; with hugepages it is faster: "
+			"`sysctl "
 			"vm.nr_hugepages=%lu`",
-			relay_cpu_chosen, huge_mb / 2 + 1);
+			*relay_count > 1 ? "s" : "", cpus_text(*relay_count, cpus, sizeof(cpus)), huge_mb / 2 + 1);
 	return 0;
 }
 
@@ -227,19 +264,20 @@ void eal_stop(void)
 		rte_eal_cleanup();
 }
 
-unsigned eal_relay_lcore(void)
+unsigned eal_relay_lcore(unsigned number)
 {
-	return RELAY_LCORE;
+	return 1 + number; // 0 is the control thread
 }
 
-int eal_relay_cpu(void)
+int eal_relay_cpu(unsigned number)
 {
-	return relay_cpu_chosen;
+	return relay_cpus_chosen[number];
 }
 
 // --- tables ---------------------------------------------------------------------------------------------------------
 
-// EAL's own ordinary pages are 4 kB ones for ever: of what is read in random order each read would cost a page walk too.
+// EAL's own ordinary pages are 4 kB ones for ever: of what is read in random order each read would cost a page walk
+// too.
 static void *map_large(size_t bytes)
 {
 	const size_t large = 2u << 20;
@@ -257,9 +295,11 @@ static void *map_large(size_t bytes)
 	return all + before;
 }
 
-void *eal_table_create(size_t bytes)
+void *eal_table_create(size_t bytes, int socket)
 {
-	return rte_eal_has_hugepages() ? rte_zmalloc("table", bytes, 64) : map_large(bytes);
+	if (rte_eal_has_hugepages())
+		return rte_zmalloc_socket("table", bytes, 64, socket);
+	return map_large(bytes); // on the node of whoever touches it first: its lcore, by the first packet
 }
 
 void eal_table_destroy(void *table, size_t bytes)

@@ -8,13 +8,15 @@
 
 #include "kg_media.h"
 
-// relay_cpu and control_cpu as in kg_media_config (-1: chosen / not pinned). Starts lcore 0 (the caller) and lcore 1
-// (relay). Blocks: up to a second. Returns: 0, or -errno with a sentence in err.
-int eal_start(int control_cpu, int relay_cpu, uint32_t max_legs, char err[KG_MEDIA_ERR]);
+// control_cpu (-1: not pinned), relay_cpus and *relay_count as in kg_media_config; a count of 0 is chosen and written.
+// Starts lcore 0 (the caller) and one for each relay. Blocks: up to a second. Returns: 0, or -errno with a sentence in
+// err.
+int eal_start(
+	int control_cpu, const int *relay_cpus, unsigned *relay_count, uint32_t max_legs, char err[KG_MEDIA_ERR]);
 void eal_stop(void);
-// A large table, zero, aligned to a cache line: in hugepages, or in ordinary ones that the kernel may make large. It is
+// A large table on a NUMA node, zero, aligned to a cache line: in hugepages, or in ordinary ones that the kernel may make large. It is
 // never part of a core dump. Owns: the caller gives it back with the same size. Returns: NULL where there is no memory.
-void *eal_table_create(size_t bytes);
+void *eal_table_create(size_t bytes, int socket);
 void eal_table_destroy(void *table, size_t bytes);
-unsigned eal_relay_lcore(void); // DPDK's lcore id
-int eal_relay_cpu(void);
+unsigned eal_relay_lcore(unsigned number); // DPDK's lcore id
+int eal_relay_cpu(unsigned number);

@@ -21,9 +21,9 @@ struct frame {
 	const uint8_t *source; // address
 	const uint8_t *udp;
 	uint32_t addresses_sum; // one's complement sum of both, folded
-	uint16_t length;      // of the UDP payload
-	uint16_t source_port; // network order
-	uint16_t port;        // destination, host order
+	uint16_t length;        // of the UDP payload
+	uint16_t source_port;   // network order
+	uint16_t port;          // destination, host order
 	bool v6;
 };
 

@@ -16,32 +16,17 @@
 #include <rte_ring_elem.h>
 
 #include "capture.h"
+#include "hand.h"
 #include "lcore.h"
+#include "relay_work.h"
 
 #define HELD_TURNS 16  // a retirement waits no longer, however full the nics are
+#define HELD_MS 100    // nor for another lcore that stands still
 #define IDLE_PAUSES 64 // empty turns before the first sleep
 #define IDLE_SLEEP_MIN_US 20
 #define IDLE_SLEEP_MAX_US 100
 
 // --- commands -------------------------------------------------------------------------------------------------------
-
-// Enter the leg's ports into the table of its address, which stays where it is when the address goes and comes back.
-static void set_ports(const struct leg_conf *conf, uint32_t index)
-{
-	conf->ports[conf->config.local.port] = index;
-	if (!conf->config.rtcp_mux)
-		conf->ports[conf->config.local.port + 1] = index;
-}
-
-// Take both out; the RTCP port may have been entered before rtcp-mux was agreed.
-static void clear_ports(const struct leg_conf *conf, uint32_t index)
-{
-	uint32_t *ports = conf->ports + conf->config.local.port;
-
-	for (unsigned i = 0; i < 2; i++)
-		if (ports[i] == index)
-			ports[i] = 0;
-}
 
 static void carry_out(struct lcore *lcore, struct lcore_command *command)
 {
@@ -55,7 +40,6 @@ static void carry_out(struct lcore *lcore, struct lcore_command *command)
 		memset(leg, 0, sizeof(*leg));
 		memset(cold, 0, sizeof(*cold));
 		leg_configure(leg, cold, conf);
-		set_ports(conf, leg_index(command->leg));
 		relay_add(&relay->legs_live, 1);
 		break;
 	case LCORE_CHANGE:
@@ -64,11 +48,11 @@ static void carry_out(struct lcore *lcore, struct lcore_command *command)
 		// Who sends from a new place was negotiated: the first packet from there is the stream.
 		if (leg_configure(leg, cold, conf))
 			leg->stream.source.heard_q = 0;
-		set_ports(conf, leg_index(command->leg));
 		break;
 	case LCORE_RETIRE:
-		clear_ports(conf, leg_index(command->leg));
-		leg->in.id = leg->out.id = 0;
+		leg_ports_clear(conf->ports, &conf->config, command->leg, relay->number);
+		leg->in = (struct leg_in){.id = 0}; // whose ports are entered again before it is made: nobody's yet
+		leg->out.id = 0;
 		relay_add(&relay->legs_live, (uint64_t)-1);
 		break;
 	case LCORE_ADDRS:
@@ -104,25 +88,55 @@ static void obey(struct lcore *lcore, struct lcore_command *command)
 				  });
 }
 
+// Has each other lcore made a whole turn since the retirements were held? What it had received is handed over then.
+static bool others_turned(struct lcore *lcore)
+{
+	if (rte_rdtsc() - lcore->held_tsc > lcore->relay.tsc_hz / 1000 * HELD_MS)
+		return true;
+	for (unsigned i = 0; i < KG_MEDIA_LCORES; i++)
+		if (lcore->turns[i] && __atomic_load_n(lcore->turns[i], __ATOMIC_ACQUIRE) - lcore->held_at[i] < 2)
+			return false;
+	return true;
+}
+
+// The next retirements to wait: those that are held now.
+static void hold(struct lcore *lcore)
+{
+	lcore->held_ready = lcore->held_count;
+	lcore->held_turns = 0;
+	lcore->held_tsc = rte_rdtsc();
+	lcore->held_drained = true; // by the turn that begins, where nobody hands anything over
+	for (unsigned i = 0; i < KG_MEDIA_LCORES; i++)
+		if (lcore->turns[i]) {
+			lcore->held_at[i] = __atomic_load_n(lcore->turns[i], __ATOMIC_ACQUIRE);
+			lcore->held_drained = false;
+		}
+}
+
 // Carry out what was held, where its wait is over. Returns: how many.
 static unsigned obey_held(struct lcore *lcore)
 {
 	unsigned n = 0;
 
+	if (!lcore->held_drained) {
+		lcore->held_drained = others_turned(lcore); // and now a turn of our own, for what they handed over
+		return 0;
+	}
 	if (lcore->last_burst >= RELAY_BURST && ++lcore->held_turns < HELD_TURNS)
 		return 0;
-	while (n < lcore->held_count && may_answer(lcore))
+	while (n < lcore->held_ready && may_answer(lcore))
 		obey(lcore, &lcore->held[n++]);
+	lcore->held_ready -= n;
 	lcore->held_count -= n;
 	memmove(lcore->held, lcore->held + n, lcore->held_count * sizeof(*lcore->held));
-	lcore->held_turns = 0;
 	return n;
 }
 
-unsigned lcore_commands(struct lcore *lcore)
+// Returns: how many were carried out; retirements are held.
+static unsigned take_commands(struct lcore *lcore)
 {
 	struct lcore_command command;
-	unsigned n = lcore->held_count ? obey_held(lcore) : 0;
+	unsigned n = 0;
 
 	for (unsigned taken = 0; taken < LCORE_COMMANDS && lcore->held_count < LCORE_COMMANDS && may_answer(lcore);
 		taken++) {
@@ -140,6 +154,18 @@ unsigned lcore_commands(struct lcore *lcore)
 	return n;
 }
 
+unsigned lcore_commands(struct lcore *lcore)
+{
+	unsigned n = lcore->held_ready ? obey_held(lcore) : 0;
+
+	if (n)
+		relay_add(&lcore->relay.counters[KG_CNT_commands], n);
+	n += take_commands(lcore);
+	if (!lcore->held_ready && lcore->held_count)
+		hold(lcore);
+	return n;
+}
+
 // --- the loop -------------------------------------------------------------------------------------------------------
 
 static void count_frames(
@@ -153,59 +179,203 @@ static void count_frames(
 	relay_add(&relay->counters[bytes], sum);
 }
 
+// What only the wire has: the nic's VLAN tag, put on by the nic or into the frame. Returns: false where it cannot be.
+static bool tag(const struct lcore_nic *nic, struct rte_mbuf **mbuf)
+{
+	(*mbuf)->vlan_tci = nic->vlan;
+	if (!nic->vlan_insert)
+		return rte_vlan_insert(mbuf) == 0;
+	(*mbuf)->ol_flags |= RTE_MBUF_F_TX_VLAN;
+	return true;
+}
+
+static void tag_burst(struct lcore *lcore, unsigned i)
+{
+	struct relay_tx *tx = &lcore->relay.tx[i];
+
+	for (unsigned j = 0; j < tx->count;) {
+		if (tag(&lcore->nics[i], &tx->packets[j])) {
+			j++;
+			continue;
+		}
+		work_drop(&lcore->relay, NULL, tx->packets[j], KG_DROP_too_long); // no room in front
+		tx->count--;
+		tx->packets[j] = tx->packets[tx->count];
+		tx->whose[j] = tx->whose[tx->count];
+	}
+}
+
+// The nic's queue is another lcore's: it sends for us.
+static void send_via(struct lcore *lcore, unsigned i)
+{
+	struct relay_tx *tx = &lcore->relay.tx[i];
+
+	relay_add(&lcore->relay.counters[KG_CNT_handed_tx], tx->count);
+	for (unsigned j = 0; j < tx->count; j++)
+		relay_hand_over(&lcore->relay, lcore->nics[i].via, tx->packets[j],
+			&(struct hand){.kind = HAND_READY, .nic = (uint8_t)i});
+	tx->count = 0;
+}
+
+static void send_burst(struct lcore *lcore, unsigned i)
+{
+	struct relay *relay = &lcore->relay;
+	struct lcore_nic *nic = &lcore->nics[i];
+	struct relay_tx *tx = &relay->tx[i];
+	uint64_t bytes = 0, tsc = rte_rdtsc();
+	unsigned sent;
+	uint16_t sizes[RELAY_TX];
+
+	if (unlikely(nic->vlan))
+		tag_burst(lcore, i);
+	for (unsigned j = 0; j < tx->count; j++)
+		sizes[j] = rte_pktmbuf_data_len(tx->packets[j]); // a sent mbuf is not ours to look at
+	if (unlikely(nic->capture != NULL))
+		capture_burst(nic->capture, tx->packets, tx->count, tsc, true);
+	sent = rte_eth_tx_burst(nic->port, nic->queue, tx->packets, (uint16_t)tx->count);
+	for (unsigned j = 0; j < sent; j++)
+		bytes += sizes[j];
+	relay_add(&relay->counters[KG_CNT_tx_packets], sent);
+	relay_add(&relay->counters[KG_CNT_tx_bytes], bytes);
+	relay_add(&relay->stages[RELAY_TX_STAGE].packets, tx->count);
+	relay_sent(relay, i, sent);
+	relay_add(&relay->stages[RELAY_TX_STAGE].cycles, rte_rdtsc() - tsc);
+}
+
 // Hand the waiting packets of each nic that has more than `most` of them to it.
 static void flush(struct lcore *lcore, unsigned most)
 {
-	struct relay *relay = &lcore->relay;
+	for (unsigned i = 0; i < lcore->nic_count; i++)
+		if (lcore->relay.tx[i].count > most)
+			(lcore->nics[i].own ? send_burst : send_via)(lcore, i);
+}
 
-	for (unsigned i = 0; i < lcore->nic_count; i++) {
-		struct relay_tx *tx = &relay->tx[i];
-		uint64_t bytes = 0, tsc = rte_rdtsc();
-		unsigned sent;
-		uint16_t sizes[RELAY_TX];
+// Frames of the nic's VLAN lose their tag; others are none of ours, nor the TAP's. Returns: how many are left.
+static unsigned untag_burst(struct lcore *lcore, const struct lcore_nic *nic, struct rte_mbuf **packets, unsigned n)
+{
+	unsigned left = 0;
 
-		if (tx->count <= most)
+	for (unsigned i = 0; i < n; i++) {
+		bool tagged = packets[i]->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED || rte_vlan_strip(packets[i]) == 0;
+
+		if (tagged && (packets[i]->vlan_tci & 0xfff) == nic->vlan) {
+			packets[left++] = packets[i];
 			continue;
-		for (unsigned j = 0; j < tx->count; j++)
-			sizes[j] = rte_pktmbuf_data_len(tx->packets[j]); // a sent mbuf is not ours to look at
-		if (unlikely(lcore->nics[i].capture != NULL))
-			capture_burst(lcore->nics[i].capture, tx->packets, tx->count, tsc, true);
-		sent = rte_eth_tx_burst(lcore->nics[i].port_id, 0, tx->packets, (uint16_t)tx->count);
-		for (unsigned j = 0; j < sent; j++)
-			bytes += sizes[j];
-		relay_add(&relay->counters[KG_CNT_tx_packets], sent);
-		relay_add(&relay->counters[KG_CNT_tx_bytes], bytes);
-		relay_add(&relay->stages[RELAY_TX_STAGE].packets, tx->count);
-		relay_sent(relay, i, sent);
-		relay_add(&relay->stages[RELAY_TX_STAGE].cycles, rte_rdtsc() - tsc);
+		}
+		relay_add(&lcore->relay.taken, 1);
+		work_drop(&lcore->relay, NULL, packets[i], KG_DROP_wrong_vlan);
 	}
+	return left;
+}
+
+static unsigned receive(struct lcore *lcore, struct lcore_nic *nic)
+{
+	struct relay *relay = &lcore->relay;
+	struct rte_mbuf *packets[RELAY_BURST];
+	uint64_t tsc = rte_rdtsc();
+	unsigned n = rte_eth_rx_burst(nic->port, nic->queue, packets, RELAY_BURST), left = n;
+	uint64_t now = rte_rdtsc();
+
+	if (!n)
+		return 0;
+	relay_add(&relay->stages[RELAY_RX].packets, n);
+	relay_add(&relay->stages[RELAY_RX].cycles, now - tsc);
+	relay_add(&relay->counters[KG_CNT_bursts], 1);
+	count_frames(relay, packets, n, KG_CNT_rx_packets, KG_CNT_rx_bytes);
+	if (unlikely(nic->capture != NULL))
+		capture_burst(nic->capture, packets, n, now, false);
+	if (unlikely(nic->vlan))
+		left = untag_burst(lcore, nic, packets, n);
+	relay->kernel = nic->to_kernel;
+	// Behind the nic, before its packets: a leg that was made before its peer could know of it is there for the
+	// peer's first packet, wherever in its turn this lcore was stopped meanwhile.
+	take_commands(lcore);
+	if (left)
+		relay_process(relay, packets, left, now);
+	relay->kernel = NULL;
+	return n;
+}
+
+// Frames of the nic's TAP, as they are but for the tag.
+static unsigned send_kernels(struct lcore *lcore, struct lcore_nic *nic)
+{
+	struct rte_mbuf *packets[RELAY_BURST];
+	unsigned n = rte_ring_sc_dequeue_burst(nic->from_kernel, (void **)packets, RELAY_BURST, NULL), sent;
+
+	if (!n)
+		return 0;
+	if (nic->capture)
+		capture_burst(nic->capture, packets, n, rte_rdtsc(), true);
+	sent = rte_eth_tx_burst(nic->port, nic->queue, packets, (uint16_t)n);
+	relay_add(&lcore->relay.counters[KG_CNT_from_kernel], sent);
+	for (unsigned i = sent; i < n; i++) {
+		relay_add(&lcore->relay.taken, 1);
+		work_drop(&lcore->relay, NULL, packets[i], KG_DROP_tx_full);
+	}
+	return n;
+}
+
+// What other lcores hand over, by what is to be done with it.
+static void take_handed(struct lcore *lcore, struct rte_mbuf **packets, unsigned n)
+{
+	struct rte_mbuf *received[RELAY_BURST], *observed[RELAY_BURST];
+	unsigned received_count = 0, observed_count = 0;
+	struct relay *relay = &lcore->relay;
+	uint64_t now = rte_rdtsc();
+
+	for (unsigned i = 0; i < n; i++) {
+		const struct hand hand = hand_read(packets[i]);
+		struct relay_tx *tx = &relay->tx[hand.nic];
+
+		switch (hand.kind) {
+		case HAND_RECEIVED:
+			received[received_count++] = packets[i];
+			break;
+		case HAND_OBSERVED:
+			observed[observed_count++] = packets[i];
+			break;
+		case HAND_READY:
+			relay_add(&relay->taken, 1);
+			tx->whose[tx->count] = (struct relay_whose){0, 0};
+			tx->packets[tx->count++] = packets[i]; // there is room: flush sees to it
+			break;
+		}
+	}
+	if (received_count)
+		relay_process(relay, received, received_count, now);
+	if (observed_count)
+		relay_crossed(relay, observed, observed_count, now);
 }
 
 unsigned lcore_turn(struct lcore *lcore)
 {
-	struct relay *relay = &lcore->relay;
 	struct rte_mbuf *packets[RELAY_BURST];
 	unsigned total = 0;
 
 	for (unsigned i = 0; i < lcore->nic_count; i++) {
-		uint64_t tsc = rte_rdtsc();
-		unsigned n = rte_eth_rx_burst(lcore->nics[i].port_id, 0, packets, RELAY_BURST);
-		uint64_t now = rte_rdtsc();
+		if (!lcore->nics[i].own)
+			continue;
+		total += receive(lcore, &lcore->nics[i]);
+		flush(lcore, RELAY_TX - RELAY_BURST); // the next burst must find room
+		if (lcore->nics[i].from_kernel)
+			total += send_kernels(lcore, &lcore->nics[i]);
+	}
+	for (unsigned i = 0; i < KG_MEDIA_LCORES; i++) {
+		unsigned n = lcore->from[i]
+				     ? rte_ring_sc_dequeue_burst(lcore->from[i], (void **)packets, RELAY_BURST, NULL)
+				     : 0;
 
 		if (!n)
 			continue;
-		relay_add(&relay->stages[RELAY_RX].packets, n);
-		relay_add(&relay->stages[RELAY_RX].cycles, now - tsc);
-		relay_add(&relay->counters[KG_CNT_bursts], 1);
-		count_frames(relay, packets, n, KG_CNT_rx_packets, KG_CNT_rx_bytes);
-		if (unlikely(lcore->nics[i].capture != NULL))
-			capture_burst(lcore->nics[i].capture, packets, n, now, false);
-		relay_process(relay, packets, n, now);
-		flush(lcore, RELAY_TX - RELAY_BURST); // the next burst must find room
+		take_commands(lcore); // as in receive()
+		take_handed(lcore, packets, n);
+		flush(lcore, RELAY_TX - RELAY_BURST);
 		total += n;
 	}
-	if (total)
+	if (total) {
 		flush(lcore, 0);
+		relay_hand_flush(&lcore->relay);
+	}
 	lcore->last_burst = total;
 	return total;
 }
@@ -251,15 +421,17 @@ int lcore_run(void *arg)
 		uint64_t tsc = rte_rdtsc();
 		unsigned n;
 
-		// Before receiving, each turn: a leg that control changed before it let the peer send is in force for
-		// the peer's first packet, however long this lcore slept.
 		lcore_commands(lcore);
 		n = lcore_turn(lcore);
 		relay_add(&relay->counters[KG_CNT_loops], 1);
 		__atomic_store_n(&relay->heartbeat_tsc, tsc, __ATOMIC_RELAXED);
 		if (n) {
+			uint64_t took = rte_rdtsc() - tsc;
+
 			relay_add(&relay->counters[KG_CNT_busy_loops], 1);
-			relay_add(&relay->busy_cycles, rte_rdtsc() - tsc);
+			relay_add(&relay->busy_cycles, took);
+			if (took > lcore->worst_tsc)
+				__atomic_store_n(&lcore->worst_tsc, took, __ATOMIC_RELAXED);
 			idle_turns = 0;
 			sleep_us = IDLE_SLEEP_MIN_US;
 		} else {

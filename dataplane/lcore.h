@@ -19,9 +19,18 @@ struct lcore_command {
 	void *block; // struct leg_conf, struct relay_addrs or struct capture
 };
 
+struct rte_ring;
+
+// A nic as one lcore uses it.
 struct lcore_nic {
-	uint16_t port_id;
-	struct capture *capture; // relay: rw, by command; NULL: nobody looks
+	uint16_t port, queue;
+	bool own;                     // the queue is; else `via` transmits for us, and receives
+	unsigned via;                 // number of the lcore
+	uint16_t vlan;                // 0: none
+	bool vlan_insert, vlan_strip; // by the nic, from and to mbuf->vlan_tci
+	struct rte_ring *to_kernel;   // of its TAP; NULL: none
+	struct rte_ring *from_kernel; // of one of the lcores: it transmits what comes there
+	struct capture *capture;      // relay: rw, by command; NULL: nobody looks
 };
 
 #define LCORE_COMMANDS 64 // carried out at most, between two bursts
@@ -30,16 +39,22 @@ struct lcore {
 	struct relay relay;
 	struct rte_ring *commands; // control: push, relay: pop
 	// Retirements (and the stop) wait until what the nics had received before them is forwarded: a party's last
-	// packets, sent before its BYE, are not lost. The wait ends with a burst that was not full.
+	// packets, sent before its BYE, are not lost. The first held_ready of them wait until each other lcore has made
+	// a turn, and this one another; the wait ends with a turn that did not receive a full burst.
 	struct lcore_command held[LCORE_COMMANDS];
-	unsigned held_count, held_turns, last_burst;
+	unsigned held_count, held_ready, held_turns, last_burst;
+	bool held_drained;
+	uint64_t held_tsc, held_at[KG_MEDIA_LCORES];
+	const uint64_t *turns[KG_MEDIA_LCORES]; // of other lcores that hand over to this one: they add, relay: ro
 	struct lcore_nic nics[KG_MEDIA_NICS];
 	unsigned nic_count;
+	struct rte_ring *from[KG_MEDIA_LCORES]; // what other lcores hand over: they push, relay: pop
 	bool spin;
 	unsigned id; // DPDK's lcore id
 	int cpu;
-	uint64_t start_tsc;
-	bool stop; // relay: rw, by LCORE_STOP
+	uint64_t start_tsc, worst_tsc; // worst: the longest turn so far; relay: rw, control: ro
+	void *legs, *cold;             // control: rw; the tables that relay.legs and relay.cold point into
+	bool stop;                     // relay: rw, by LCORE_STOP
 };
 
 // The loop; returns after LCORE_STOP. For rte_eal_remote_launch; arg is struct lcore *.
@@ -48,6 +63,6 @@ int lcore_run(void *arg);
 // One turn: receive, process, send. Returns: packets received. For tests and benches.
 unsigned lcore_turn(struct lcore *lcore);
 
-// Carry out the commands that wait; a retirement not before the turn that follows, then with the next call. Returns: how
-// many were carried out.
+// Carry out the commands that wait; a retirement not before the turn that follows, then with the next call. Returns:
+// how many were carried out.
 unsigned lcore_commands(struct lcore *lcore);

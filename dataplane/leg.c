@@ -156,6 +156,24 @@ struct leg_conf *leg_conf_create(const struct kg_leg_config *config, kg_leg_id i
 	return conf;
 }
 
+void leg_ports_set(uint32_t *ports, const struct kg_leg_config *config, kg_leg_id id, unsigned lcore)
+{
+	uint32_t entry = (uint32_t)lcore << LEG_INDEX_BITS | leg_index(id);
+
+	__atomic_store_n(&ports[config->local.port], entry, __ATOMIC_RELAXED);
+	if (!config->rtcp_mux)
+		__atomic_store_n(&ports[config->local.port + 1], entry, __ATOMIC_RELAXED);
+}
+
+void leg_ports_clear(uint32_t *ports, const struct kg_leg_config *config, kg_leg_id id, unsigned lcore)
+{
+	uint32_t entry = (uint32_t)lcore << LEG_INDEX_BITS | leg_index(id);
+
+	for (unsigned i = 0; i < 2; i++) // the RTCP port may have been entered before rtcp-mux was agreed
+		if (ports[config->local.port + i] == entry)
+			__atomic_store_n(&ports[config->local.port + i], 0, __ATOMIC_RELAXED);
+}
+
 uint32_t leg_clock_hz(const struct leg_cold *cold, uint8_t payload_type)
 {
 	for (unsigned i = 0; i < cold->clock_count; i++)
@@ -177,7 +195,8 @@ bool leg_configure(struct leg *leg, struct leg_cold *cold, const struct leg_conf
 	cold->more = conf->more;
 	cold->clock_count = conf->config.format_count;
 	for (unsigned i = 0; i < cold->clock_count; i++)
-		cold->clocks[i] = (struct leg_clock){conf->config.formats[i].payload_type, conf->config.formats[i].clock_hz};
+		cold->clocks[i] =
+			(struct leg_clock){conf->config.formats[i].payload_type, conf->config.formats[i].clock_hz};
 	if (!same)
 		*latch = (struct leg_latch){.window = conf->config.latch};
 	else

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A leg as the relay lcore sees it, in cache lines by what a packet needs of it. A packet that is relayed touches two
-// lines of its own leg (in: what it is checked against, stream: what is learned of it) and two of its peer (out: what it
-// is made from, tx: the line that it leaves on). All else is in leg_cold, in an array of its own: so 100,000 legs are
-// 25 MB for the path, and not 60.
+// lines of its own leg (in: what it is checked against, stream: what is learned of it) and two of its peer (out: what
+// it is made from, tx: the line that it leaves on). All else is in leg_cold, in an array of its own: so 100,000 legs
+// are 25 MB for the path, and not 60.
 #pragma once
 
 #include <stdbool.h>
@@ -90,7 +90,8 @@ struct leg_conf {
 	struct leg_in in;
 	struct leg_out out;
 	struct leg_more more;
-	uint32_t *ports; // the port table of the local address: lives longer than the leg, the owner writes its ports
+	uint32_t *ports; // the port table of the local address: lives longer than the leg; the owner clears its ports
+			 // there
 	struct kg_leg_config config;
 };
 
@@ -152,6 +153,13 @@ struct leg_ip leg_ip_of(const struct kg_addr *addr);
 // Take a new configuration into the leg. What was learned of the remote's ports stays as long as the latching window is
 // the same. Thread: the owner. Returns: did signalling name another remote?
 bool leg_configure(struct leg *leg, struct leg_cold *cold, const struct leg_conf *conf);
+
+// Enter a leg's RTP and RTCP port into the table of its address, before anybody is told of them: whichever lcore
+// receives the peer's first packet then knows whose it is. `lcore` is the owner's number. Thread: control.
+void leg_ports_set(uint32_t *ports, const struct kg_leg_config *config, kg_leg_id id, unsigned lcore);
+
+// Take them out, where they are this leg's. Thread: the owner, or control where the leg was never made.
+void leg_ports_clear(uint32_t *ports, const struct kg_leg_config *config, kg_leg_id id, unsigned lcore);
 
 // The clock of a payload type. Units: Hz; 0: not known. Thread: the owner.
 uint32_t leg_clock_hz(const struct leg_cold *cold, uint8_t payload_type);

@@ -47,15 +47,17 @@ static void table_destroy(struct table *table)
 	free(table);
 }
 
-static bool listed(const struct relay_addrs *addrs, const struct table *table)
+// Every lcore has the last list now: is the address in it?
+static bool listed(const struct kg_media *media, const struct table *table)
 {
-	for (unsigned i = 0; addrs && i < addrs->count; i++)
-		if (addrs->list[i].ports == table->ports)
-			return true;
+	for (unsigned i = 0; i < media->nic_count; i++)
+		for (unsigned j = 0; j < media->nics[i].addr_count; j++)
+			if (kg_addr_same_ip(&media->nics[i].addrs[j], &table->ip))
+				return true;
 	return false;
 }
 
-// Free the tables that neither the lcore nor a leg can reach any more.
+// Free the tables that neither an lcore nor a leg can reach any more.
 static void tables_sweep(struct kg_media *media)
 {
 	unsigned left = 0;
@@ -63,7 +65,7 @@ static void tables_sweep(struct kg_media *media)
 	for (unsigned i = 0; i < media->table_count; i++) {
 		struct table *table = media->tables[i];
 
-		if (table->count || listed(media->addrs, table))
+		if (table->count || listed(media, table))
 			media->tables[left++] = table;
 		else
 			table_destroy(table);
@@ -166,7 +168,7 @@ void media_ports_linger(struct kg_media *media, const struct kg_leg_config *conf
 	struct lingering one = {.nic = config->nic,
 		.rtcp_too = rtcp_too,
 		.local = config->local,
-		.due_tsc = rte_rdtsc() + media->lcore->relay.tsc_hz * LINGER_MS / 1000};
+		.due_tsc = rte_rdtsc() + media->tsc_hz * LINGER_MS / 1000};
 
 	for (unsigned port = one.local.port; port <= (unsigned)one.local.port + rtcp_too; port++)
 		table->lingers[port / 64] |= (uint64_t)1 << port % 64;
@@ -183,35 +185,46 @@ void media_ports_expire(struct kg_media *media, bool all)
 		linger_oldest(media);
 }
 
-// --- the lcore's list -----------------------------------------------------------------------------------------------
+// --- the lcores' lists ----------------------------------------------------------------------------------------------
 
-int media_addrs_send(struct kg_media *media)
+static struct relay_addrs *list_create(struct kg_media *media)
 {
-	struct relay_addrs *next = calloc(1, sizeof(*next));
+	struct relay_addrs *list = calloc(1, sizeof(*list));
 
-	media->addrs_wait = false;
-	if (!next)
-		return -ENOMEM;
-	for (unsigned i = 0; i < media->nic_count; i++) {
+	for (unsigned i = 0; i < media->nic_count && list; i++) {
 		const struct nic *from = &media->nics[i];
 
 		for (unsigned j = 0; j < from->addr_count; j++) {
 			struct table *table = table_get(media, &from->addrs[j]);
 
 			if (!table) {
-				free(next);
-				return -ENOMEM;
+				free(list);
+				return NULL;
 			}
-			relay_addrs_add(next, &table->ip, table->ports);
+			relay_addrs_add(list, &table->ip, table->ports);
 		}
 	}
-	if (!media_push(media, &(struct lcore_command){.type = LCORE_ADDRS, .block = next})) {
-		free(next);
-		media->addrs_wait = true;
-		return 0;
+	return list;
+}
+
+int media_addrs_send(struct kg_media *media, uint32_t lcores)
+{
+	for (unsigned i = 0; i < media->lcore_count; i++) {
+		struct relay_addrs *list;
+
+		if (!(lcores >> i & 1))
+			continue;
+		media->addrs_wait |= 1u << i; // until it is told
+		list = list_create(media);
+		if (!list)
+			return -ENOMEM;
+		if (!media_push(media, i, &(struct lcore_command){.type = LCORE_ADDRS, .block = list})) {
+			free(list);
+			continue;
+		}
+		media->addrs_wait &= ~(1u << i);
+		media->addrs_sent++;
 	}
-	media->addrs = next;
-	media->addrs_sent++;
 	return 0;
 }
 
@@ -231,7 +244,7 @@ int kg_media_nic_addresses(struct kg_media *media, unsigned nic, const struct kg
 	if (count > KG_MEDIA_NIC_ADDRS)
 		return -E2BIG;
 	error = nic_set_addresses(&media->nics[nic], addrs, count);
-	return error ? error : media_addrs_send(media);
+	return error ? error : media_addrs_send(media, (1u << media->lcore_count) - 1);
 }
 
 void media_addrs_fini(struct kg_media *media)

@@ -17,16 +17,18 @@ static uint64_t read64(const uint64_t *field)
 
 void kg_media_totals(struct kg_media *media, struct kg_media_totals *out)
 {
-	const struct relay *relay = &media->lcore->relay;
-	uint64_t given = read64(&relay->given); // before taken, so that the difference is never below zero
-
 	memset(out, 0, sizeof(*out));
-	for (unsigned i = 0; i < KG_DROP_COUNT; i++)
-		out->drops[i] = read64(&relay->drops[i]);
-	for (unsigned i = 0; i < KG_CNT_COUNT; i++)
-		out->counters[i] = read64(&relay->counters[i]);
+	for (unsigned n = 0; n < media->lcore_count; n++) {
+		const struct relay *relay = &media->lcores[n]->relay;
+		uint64_t given = read64(&relay->given); // before taken, so that the difference is never below zero
+
+		for (unsigned i = 0; i < KG_DROP_COUNT; i++)
+			out->drops[i] += read64(&relay->drops[i]);
+		for (unsigned i = 0; i < KG_CNT_COUNT; i++)
+			out->counters[i] += read64(&relay->counters[i]);
+		out->mbufs_in_use += read64(&relay->taken) - given;
+	}
 	out->legs = media->live;
-	out->mbufs_in_use = read64(&relay->taken) - given;
 	out->mbufs_total = media->pool->size;
 }
 
@@ -41,12 +43,15 @@ int kg_media_nic_info(struct kg_media *media, unsigned nic, struct kg_nic_info *
 
 int kg_media_lcore_info(struct kg_media *media, unsigned index, struct kg_lcore_info *out)
 {
-	const struct lcore *lcore = media->lcore;
-	const struct relay *relay = &lcore->relay;
-	uint64_t now = rte_rdtsc(), beat = read64(&relay->heartbeat_tsc);
+	const struct lcore *lcore;
+	const struct relay *relay;
+	uint64_t now = rte_rdtsc(), beat;
 
-	if (index > 0)
+	if (index >= media->lcore_count)
 		return -ENOENT;
+	lcore = media->lcores[index];
+	relay = &lcore->relay;
+	beat = read64(&relay->heartbeat_tsc);
 	memset(out, 0, sizeof(*out));
 	out->lcore = lcore->id;
 	out->cpu = lcore->cpu;
@@ -61,6 +66,12 @@ int kg_media_lcore_info(struct kg_media *media, unsigned index, struct kg_lcore_
 	out->packets = read64(&relay->counters[KG_CNT_rx_packets]);
 	out->heartbeat_age_us = now > beat ? (uint64_t)((double)(now - beat) * 1e6 / (double)relay->tsc_hz) : 0;
 	out->busy_share = (double)read64(&relay->busy_cycles) / (double)(now - lcore->start_tsc + 1);
+	out->load = media->loads[index].share;
+	out->overloaded = media->loads[index].over;
+	out->worst_turn_us = media_us(media, read64(&lcore->worst_tsc));
+	out->handed_over = read64(&relay->counters[KG_CNT_handed_over]);
+	out->cross_lcore = read64(&relay->counters[KG_CNT_cross_lcore]);
+	out->handed_tx = read64(&relay->counters[KG_CNT_handed_tx]);
 	out->stage_count = RELAY_STAGES;
 	for (unsigned i = 0; i < RELAY_STAGES; i++)
 		out->stages[i] = (struct kg_stage_info){.name = relay_stages[i].name,

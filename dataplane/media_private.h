@@ -18,7 +18,7 @@ struct rte_mempool;
 // would be late: a port is taken from the create to the RETIRED event.
 struct table {
 	struct kg_addr ip; // its port is 0
-	uint32_t *ports;   // relay: rw
+	uint32_t *ports;   // control enters a leg's before it makes the leg, its owner clears them
 	uint64_t taken[RELAY_PORTS / 64];
 	unsigned count; // of taken
 	uint64_t lingers[RELAY_PORTS / 64];
@@ -46,32 +46,73 @@ struct slot {
 	uint64_t heard_tsc;          // when that changed
 };
 
+// Legs of one lcore that are free, the longest free first.
+struct free_legs {
+	uint32_t *list; // ring of legs_each
+	uint32_t head, count;
+};
+
 struct kg_media {
-	struct lcore *lcore;
+	struct lcore *lcores[KG_MEDIA_LCORES];
+	unsigned lcore_count, running; // lcores that were launched
+	uint32_t legs_each;            // room of each lcore: its indices are 1 + number * legs_each and up
+	uint64_t tsc_hz;
 	struct rte_mempool *pool;
 	struct nic nics[KG_MEDIA_NICS];
 	unsigned nic_count;
 	struct slot *slots; // by leg index
-	uint32_t leg_room;
-	uint32_t *free; // ring of free indices, the longest free first
-	uint32_t free_head, free_count;
-	uint64_t live;
+	uint32_t leg_room;  // indices, with 0
+	uint64_t max_legs, live;
+	struct free_legs free[KG_MEDIA_LCORES];
 	struct lingering *lingers; // ring of leg_room, the oldest first
 	uint32_t linger_head, linger_count;
 	unsigned waiting;                      // retires that found the command ring full
 	uint32_t silence_at;                   // the next slot to look at
 	struct table *tables[2 * RELAY_ADDRS]; // of the nics' addresses, and of those that went away under live legs
 	unsigned table_count;
-	const struct relay_addrs *addrs;         // the list that was sent last; the lcore's
-	unsigned addrs_sent;                     // lists that are not acknowledged yet
-	bool addrs_wait;                         // the command ring was full
-	struct capture *captures[KG_MEDIA_NICS]; // by nic; the lcore's from the command to its acknowledgement
-	bool captures_end[KG_MEDIA_NICS], captures_told[KG_MEDIA_NICS];
-	bool running;
+	unsigned addrs_sent; // lists that are not acknowledged yet
+	uint32_t addrs_wait; // bit per lcore that has not got the last list: its command ring was full
+	struct media_load {
+		uint64_t busy, packets, turns; // when last looked at
+		double share;                  // busy, of the last second
+		bool over;                     // it does not keep up
+	} loads[KG_MEDIA_LCORES];
+	uint64_t looked_tsc, nics_packets, nics_missed;
+	bool looked;
+	struct media_capture {
+		struct capture *rings[KG_MEDIA_LCORES]; // the lcore's from the command to its acknowledgement
+		bool end;                               // the reader has gone
+		uint32_t tell;                          // bit per lcore that is not told yet
+	} captures[KG_MEDIA_NICS];
 };
 
-// Send a command to the lcore. Returns: false where its ring is full.
-bool media_push(struct kg_media *media, const struct lcore_command *command);
+// Send a command to an lcore. Returns: false where its ring is full.
+bool media_push(struct kg_media *media, unsigned lcore, const struct lcore_command *command);
+
+// The lcore that owns a leg of that index, and what it keeps of it.
+static inline unsigned media_lcore(const struct kg_media *media, uint32_t index)
+{
+	return (index - 1) / media->legs_each;
+}
+
+static inline const struct leg *media_leg(const struct kg_media *media, uint32_t index)
+{
+	return &media->lcores[media_lcore(media, index)]->relay.legs[index];
+}
+
+static inline const struct leg_cold *media_cold(const struct kg_media *media, uint32_t index)
+{
+	return &media->lcores[media_lcore(media, index)]->relay.cold[index];
+}
+
+// Look once a second whether the lcores keep up. Thread: control.
+void media_load_look(struct kg_media *media, uint64_t now_tsc);
+
+// Units: microseconds for TSC ticks.
+static inline uint64_t media_us(const struct kg_media *media, uint64_t tsc)
+{
+	return (uint64_t)((double)tsc * 1e6 / (double)media->tsc_hz);
+}
 
 // The table of a local address, NULL where none of the nics has (had) it.
 struct table *media_table(struct kg_media *media, const struct kg_addr *local);
@@ -87,10 +128,11 @@ void media_ports_expire(struct kg_media *media, bool all);
 
 // media_capture.c: end what is to end; a ring came back.
 void media_captures_poll(struct kg_media *media);
-void media_capture_returned(struct kg_media *media, unsigned nic, void *old);
+void media_capture_returned(struct kg_media *media, unsigned lcore, unsigned nic, void *old);
+void media_captures_fini(struct kg_media *media); // once no lcore runs
 
-// Send the nics' addresses to the lcore; media_addrs_sent when that list's acknowledgement has come.
+// Send the nics' addresses to these lcores (a bit each); media_addrs_sent when a list's acknowledgement has come.
 // Returns: 0, or -ENOMEM; a full ring is tried again by kg_media_poll.
-int media_addrs_send(struct kg_media *media);
+int media_addrs_send(struct kg_media *media, uint32_t lcores);
 void media_addrs_sent(struct kg_media *media, void *old);
 void media_addrs_fini(struct kg_media *media);

@@ -39,12 +39,13 @@ void kg_log(enum kg_log_level level, const char *area, const char *fmt, ...)
 {
 }
 
-int eal_start(int control_cpu, int relay_cpu, uint32_t max_legs, char err[KG_MEDIA_ERR])
+int eal_start(int control_cpu, const int *relay_cpus, unsigned *relay_count, uint32_t max_legs, char err[KG_MEDIA_ERR])
 {
 	static bool started;
 	char *args[] = {"media_test", "--no-huge", "--no-pci", "--no-telemetry", "--no-shconf", "-m", "192", "--lcores",
 		"0", "--log-level", "1"};
 
+	*relay_count = *relay_count ? *relay_count : 1;
 	started = started || rte_eal_init(sizeof(args) / sizeof(*args), args) >= 0;
 	return started ? 0 : -EIO;
 }
@@ -53,14 +54,26 @@ void eal_stop(void)
 {
 }
 
-unsigned eal_relay_lcore(void)
+unsigned eal_relay_lcore(unsigned number)
 {
-	return 1;
+	return 1 + number;
 }
 
-int eal_relay_cpu(void)
+int eal_relay_cpu(unsigned number)
 {
 	return 0;
+}
+
+void *eal_table_create(size_t bytes, int socket)
+{
+	void *table = aligned_alloc(64, (bytes + 63) / 64 * 64);
+
+	return table ? memset(table, 0, bytes) : NULL;
+}
+
+void eal_table_destroy(void *table, size_t bytes)
+{
+	free(table);
 }
 
 int rte_eal_remote_launch(lcore_function_t *function, void *arg, unsigned id)
@@ -87,6 +100,7 @@ int nic_open(
 	const struct kg_media_nic_config *config, struct rte_mempool *pool, struct nic *out, char err[KG_MEDIA_ERR])
 {
 	memset(out, 0, sizeof(*out));
+	out->queues = out->pair_count = 1;
 	if (strcmp(config->device, "broken") != 0)
 		return 0;
 	strcpy(err, "the nic is broken: mend it");
@@ -118,8 +132,13 @@ int nic_set_live(struct nic *nic, const struct kg_addr *local, bool on)
 	return 0;
 }
 
+static struct kg_nic_info fake_nic; // of all nics together
+
 void nic_info(const struct nic *nic, struct kg_nic_info *out)
 {
+	*out = fake_nic;
+	out->rx_packets /= media->nic_count;
+	out->rx_missed = nic == media->nics ? fake_nic.rx_missed : 0;
 }
 
 // --- the world ------------------------------------------------------------------------------------------------------
@@ -347,6 +366,47 @@ static void no_command_without_room_for_its_answer(void **state)
 	create(&leg);
 	while (relay_tell(&lcore->relay, &event)) // and now it is closed so
 		;
+}
+
+// --- load -----------------------------------------------------------------------------------------------------------
+
+static void second(double busy, unsigned packets_a_turn, uint64_t missed)
+{
+	struct relay *relay = &lcore->relay;
+
+	relay->busy_cycles += (uint64_t)(busy * (double)media->tsc_hz);
+	relay->counters[KG_CNT_busy_loops] += 1000;
+	relay->counters[KG_CNT_rx_packets] += 1000 * packets_a_turn;
+	fake_nic.rx_packets += 1000 * packets_a_turn;
+	fake_nic.rx_missed += missed;
+	media_load_look(media, media->looked_tsc + media->tsc_hz);
+}
+
+static void who_does_not_keep_up_gets_no_calls(void **state)
+{
+	struct kg_lcore_info info;
+
+	media->looked = false;
+	second(0.99, 60, 0); // the first look only begins
+	assert_int_equal(kg_media_lcore_choose(media), 0);
+	second(0.99, 3, 0); // an lcore that spins: there is room in its turns
+	assert_int_equal(kg_media_lcore_choose(media), 0);
+	second(0.89, 60, 0);
+	assert_int_equal(kg_media_lcore_choose(media), 0);
+	second(0.91, 60, 0);
+	assert_int_equal(kg_media_lcore_choose(media), -1);
+	assert_int_equal(kg_media_lcore_info(media, 0, &info), 0);
+	assert_true(info.overloaded && info.load > 0.9 && info.load < 0.92);
+	second(0.85, 10, 0); // it must come well below
+	assert_int_equal(kg_media_lcore_choose(media), -1);
+	second(0.75, 60, 0);
+	assert_int_equal(kg_media_lcore_choose(media), 0);
+	second(0.1, 10, 11); // the kernel did not let it run: packets were lost before it
+	assert_int_equal(kg_media_lcore_choose(media), -1);
+	second(0.1, 10, 9); // one in a thousand may be
+	assert_int_equal(kg_media_lcore_choose(media), 0);
+	media_load_look(media, media->looked_tsc + media->tsc_hz / 2); // not before a second is over
+	assert_int_equal(kg_media_lcore_choose(media), 0);
 }
 
 // --- ports ----------------------------------------------------------------------------------------------------------
@@ -583,6 +643,7 @@ int main(void)
 		TEST(a_leg_may_go_at_any_time),
 		TEST(a_full_ring_delays_and_loses_nothing),
 		TEST(no_command_without_room_for_its_answer),
+		TEST(who_does_not_keep_up_gets_no_calls),
 		TEST(a_port_has_one_leg),
 		TEST(rtcp_mux_takes_one_port),
 		TEST(an_address_may_go_and_come_back),

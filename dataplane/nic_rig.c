@@ -88,11 +88,13 @@ struct rte_mbuf *arp_request(void)
 
 int nic_rig_start(void)
 {
+	unsigned relays = 0; // chosen
+
 	if (unshare(CLONE_NEWNET) != 0 || access("/dev/net/tun", R_OK | W_OK) != 0) {
 		printf("skipped: needs root and /dev/net/tun, for a network namespace and TAPs\n");
 		return 77;
 	}
-	if (system("ip link set lo up") != 0 || eal_start(-1, -1, 64, err) != 0) {
+	if (system("ip link set lo up") != 0 || eal_start(-1, NULL, &relays, 64, err) != 0) {
 		printf("%s\n", err);
 		return 1;
 	}

@@ -3,8 +3,8 @@
 // leg (classify), the leg says who may send what (admit) and what the stream is like (observe), the peer's template and
 // line make it the peer's packet (forward). Each step is RELAY_AHEAD packets behind the one before, and ends by asking
 // memory for what the next one reads: so with 100,000 legs, where nothing is in a cache, memory answers while other
-// packets are worked on. The requests must be spaced by work, the core drops those that come too close together: this is
-// why the steps are one loop and not four. A packet that ends in a step leaves the loop with a named reason.
+// packets are worked on. The requests must be spaced by work, the core drops those that come too close together: this
+// is why the steps are one loop and not four. A packet that ends in a step leaves the loop with a named reason.
 
 #include <string.h>
 
@@ -13,6 +13,7 @@
 #include <rte_ring.h>
 #include <rte_ring_elem.h>
 
+#include "hand.h"
 #include "relay_admit.h"
 #include "relay_classify.h"
 #include "relay_forward.h"
@@ -22,10 +23,11 @@
 #define RELAY_AHEAD 8
 
 const struct relay_stage_info relay_stages[RELAY_STAGES] = {
-	[RELAY_RX] = {"rx", "a burst from a nic", {-1}},
+	[RELAY_RX] = {"rx", "a burst from a nic", {KG_DROP_wrong_vlan, -1}},
 	[RELAY_CLASSIFY] = {"classify", "port -> leg",
 		{KG_DROP_not_ip, KG_DROP_bad_ip, KG_DROP_ip_fragment, KG_DROP_not_udp, KG_DROP_bad_udp,
-			KG_DROP_bad_checksum, KG_DROP_too_long, KG_DROP_not_local, KG_DROP_no_leg, -1}},
+			KG_DROP_bad_checksum, KG_DROP_too_long, KG_DROP_not_local, KG_DROP_no_leg, KG_DROP_lcore_full,
+			-1}},
 	[RELAY_ADMIT] = {"admit", "who sends, and what",
 		{KG_DROP_no_remote, KG_DROP_wrong_source, KG_DROP_latch_probation, KG_DROP_stun, KG_DROP_dtls,
 			KG_DROP_not_media, KG_DROP_rtp_malformed, KG_DROP_rtp_payload_type, KG_DROP_rtcp_malformed,
@@ -33,7 +35,7 @@ const struct relay_stage_info relay_stages[RELAY_STAGES] = {
 	[RELAY_OBSERVE] = {"observe", "seq, loss, jitter", {KG_DROP_seq_probation, -1}},
 	[RELAY_FORWARD] = {"forward", "rewrite for the peer",
 		{KG_DROP_no_bridge, KG_DROP_peer_gone, KG_DROP_rtcp_no_peer, KG_DROP_no_remote, KG_DROP_direction,
-			KG_DROP_no_next_hop, KG_DROP_too_long, KG_DROP_tx_full, -1}},
+			KG_DROP_no_next_hop, KG_DROP_too_long, KG_DROP_tx_full, KG_DROP_lcore_full, -1}},
 	[RELAY_TX_STAGE] = {"tx", "a burst to a nic", {KG_DROP_tx_full, -1}},
 };
 
@@ -75,12 +77,12 @@ static void lap(struct relay *relay, enum relay_stage stage, uint64_t began, uns
 	relay_add(&relay->stages[stage].cycles, (took > relay->tsc_cost_tsc ? took - relay->tsc_cost_tsc : 0) * n);
 }
 
-#define STEP(relay, stage, sampled, n, what)                         \
-	do {                                                         \
+#define STEP(relay, stage, sampled, n, what)                          \
+	do {                                                          \
 		uint64_t began = unlikely(sampled) ? rte_rdtsc() : 0; \
-		what;                                                \
-		if (unlikely(began != 0))                            \
-			lap(relay, stage, began, n);                 \
+		what;                                                 \
+		if (unlikely(began != 0))                             \
+			lap(relay, stage, began, n);                  \
 	} while (0)
 
 // Two readings of the clock, one behind the other, at their quickest.
@@ -94,21 +96,65 @@ static void measure_clock(struct relay *relay)
 	}
 }
 
+// A packet that is no media of ours may be the kernel's. Returns: is it? Then it is not ours any more.
+static bool give_to_kernel(struct relay *relay, struct rte_mbuf *mbuf, enum kg_drop reason)
+{
+	if (!relay->kernel || reason == KG_DROP_bad_checksum || rte_ring_mp_enqueue(relay->kernel, mbuf) != 0)
+		return false;
+	relay_add(&relay->counters[KG_CNT_to_kernel], 1);
+	relay_add(&relay->given, 1);
+	return true;
+}
+
+// It ends in classify: dropped, the kernel's, or another lcore's.
+static void leave(struct relay *relay, struct rte_mbuf *mbuf, int reason)
+{
+	if (reason >= CLASSIFY_OTHER) {
+		relay_add(&relay->counters[KG_CNT_handed_over], 1);
+		relay_hand_over(
+			relay, (unsigned)(reason - CLASSIFY_OTHER), mbuf, &(struct hand){.kind = HAND_RECEIVED});
+	} else if (!give_to_kernel(relay, mbuf, (enum kg_drop)reason)) {
+		work_drop(relay, NULL, mbuf, (enum kg_drop)reason);
+	}
+}
+
 static inline bool end(struct relay *relay, struct leg *leg, struct work *work, int reason)
 {
 	if (likely(reason < 0))
 		return true;
-	work_drop(relay, leg, work->mbuf, (enum kg_drop)reason);
+	if (leg)
+		work_drop(relay, leg, work->mbuf, (enum kg_drop)reason);
+	else
+		leave(relay, work->mbuf, reason);
 	return false;
 }
 
-// What forward will read, and where it will write.
-static inline void ask_for_peer(const struct relay *relay, const struct leg *leg)
+// Observed, and there is no peer on this lcore. Returns: why it ends here, or -1: another lcore has it.
+static int cross(struct relay *relay, struct work *work)
 {
-	const struct leg *peer = &relay->legs[leg_index(leg->in.peer)]; // 0 where there is none: never used, but there
+	const struct hand hand = {.kind = HAND_OBSERVED, .from = work->from, .peer = work->peer};
 
-	rte_prefetch0(&peer->out);
-	rte_prefetch0(&peer->tx);
+	if (work->peer == 0)
+		return KG_DROP_no_bridge;
+	if (work->rtcp)
+		forward_rtcp_half(work);
+	relay_add(&relay->counters[KG_CNT_cross_lcore], 1);
+	relay_hand_over(relay, relay_lcore_of(relay, work->peer), work->mbuf, &hand);
+	return -1;
+}
+
+// Ask for what forward will read, and where it will write. Returns: false where it is not for this lcore.
+static inline bool ask_for_peer(struct relay *relay, struct work *work)
+{
+	const struct leg *peer = &relay->legs[leg_index(work->peer)];
+
+	if (likely(work_owns(relay, work->peer))) {
+		rte_prefetch0(&peer->out);
+		rte_prefetch0(&peer->tx);
+		return true;
+	}
+	end(relay, work->leg, work, cross(relay, work));
+	return false;
 }
 
 void relay_process(struct relay *relay, struct rte_mbuf **packets, unsigned n, uint64_t now_tsc)
@@ -147,9 +193,9 @@ void relay_process(struct relay *relay, struct rte_mbuf **packets, unsigned n, u
 			if (likely(meet->alive))
 				STEP(relay, RELAY_OBSERVE, i == sample + 2 * ahead, n,
 					meet->alive = end(relay, meet->leg, meet, observe(relay, meet, now_tsc)));
-			if (likely(meet->alive))
-				ask_for_peer(relay, meet->leg);
 			observed += meet->alive;
+			if (likely(meet->alive))
+				meet->alive = ask_for_peer(relay, meet);
 		}
 		if (i >= 3 * ahead && send->alive)
 			STEP(relay, RELAY_FORWARD, i == sample + 3 * ahead, n,
@@ -161,10 +207,63 @@ void relay_process(struct relay *relay, struct rte_mbuf **packets, unsigned n, u
 	relay_add(&relay->stages[RELAY_FORWARD].packets, observed);
 }
 
-// A packet that was counted as relayed and then not taken by the nic.
-static void unsent(struct relay *relay, struct leg *leg, const struct rte_mbuf *packet)
+void relay_crossed(struct relay *relay, struct rte_mbuf **packets, unsigned n, uint64_t now_tsc)
 {
-	struct leg *peer = &relay->legs[leg_index(leg->in.peer)];
+	relay_add(&relay->taken, n);
+	for (unsigned i = 0; i < n; i++) {
+		const struct hand hand = hand_read(packets[i]);
+		struct work work = {.mbuf = packets[i]};
+		int reason = classify_read(relay, packets[i], &work); // the address may have gone meanwhile
+
+		work.from = hand.from;
+		work.peer = hand.peer;
+		work.rtcp = rtp_kind(work.payload, work.length) == RTP_KIND_RTCP;
+		if (reason < 0 && !work_owns(relay, hand.peer))
+			reason = KG_DROP_peer_gone;
+		if (reason < 0) {
+			work.clock_hz = leg_clock_hz(&relay->cold[leg_index(hand.peer)], work.payload[1] & 127);
+			reason = forward(relay, &work, now_tsc);
+		}
+		if (reason >= 0)
+			work_drop(relay, NULL, packets[i], (enum kg_drop)reason);
+	}
+	relay_add(&relay->stages[RELAY_FORWARD].packets, n);
+}
+
+// --- between lcores -------------------------------------------------------------------------------------------------
+
+static void hand_flush(struct relay *relay, struct relay_hand *to)
+{
+	unsigned done = rte_ring_sp_enqueue_burst(to->ring, (void **)to->packets, to->count, NULL);
+
+	relay_add(&relay->given, done);
+	for (unsigned i = done; i < to->count; i++)
+		work_drop(relay, NULL, to->packets[i], KG_DROP_lcore_full);
+	to->count = 0;
+}
+
+void relay_hand_over(struct relay *relay, unsigned number, struct rte_mbuf *mbuf, const struct hand *hand)
+{
+	struct relay_hand *to = &relay->hands[number];
+
+	hand_write(mbuf, hand);
+	to->packets[to->count++] = mbuf;
+	if (to->count == RELAY_BURST)
+		hand_flush(relay, to);
+}
+
+void relay_hand_flush(struct relay *relay)
+{
+	for (unsigned i = 0; i < KG_MEDIA_LCORES; i++)
+		if (relay->hands[i].count)
+			hand_flush(relay, &relay->hands[i]);
+}
+
+// --- what the nic did not take --------------------------------------------------------------------------------------
+
+// A packet that was counted as relayed and then not taken by the nic.
+static void unsent(struct relay *relay, struct leg *peer, const struct rte_mbuf *packet)
+{
 	struct leg_tx *tx = &peer->tx;
 	struct leg_cold *cold = work_cold(relay, peer);
 	unsigned header = peer->out.length;
@@ -186,10 +285,11 @@ void relay_sent(struct relay *relay, unsigned nic, unsigned sent)
 
 	relay_add(&relay->given, sent);
 	for (unsigned i = sent; i < tx->count; i++) {
-		struct leg *leg = &relay->legs[tx->legs[i]];
+		const struct relay_whose *whose = &tx->whose[i];
 
-		unsent(relay, leg, tx->packets[i]);
-		work_drop(relay, leg, tx->packets[i], KG_DROP_tx_full);
+		if (whose->peer)
+			unsent(relay, &relay->legs[whose->peer], tx->packets[i]);
+		work_drop(relay, whose->from ? &relay->legs[whose->from] : NULL, tx->packets[i], KG_DROP_tx_full);
 	}
 	tx->count = 0;
 }

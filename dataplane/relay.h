@@ -21,7 +21,7 @@ enum relay_stage { RELAY_RX, RELAY_CLASSIFY, RELAY_ADMIT, RELAY_OBSERVE, RELAY_F
 struct relay_stage_info {
 	const char *name;
 	const char *help;
-	int exits[12]; // enum kg_drop, ended by -1
+	int exits[14]; // enum kg_drop, ended by -1
 };
 extern const struct relay_stage_info relay_stages[RELAY_STAGES];
 
@@ -33,8 +33,8 @@ struct relay_addr {
 	bool v6;
 };
 
-// All of them. Control builds a new list for each change and the owner swaps it; the port tables live on from one to the
-// next and are written by the owner only.
+// All of them. Control builds a new list for each change and the owner swaps it; the port tables live on from one to
+// the next and are written by the owner only.
 #define RELAY_ADDR_SLOTS (2 * RELAY_ADDRS)
 struct relay_addrs {
 	unsigned count;
@@ -70,9 +70,11 @@ struct rte_ring;
 
 // One relay lcore's world. relay: rw, control: ro (counters), but where said.
 struct relay {
-	struct leg *legs; // by index; index 0 is never used, but there
+	struct leg *legs; // by index: of this lcore's there are leg_first to leg_first + leg_room - 1
 	struct leg_cold *cold;
-	uint32_t leg_room;
+	uint32_t leg_first, leg_room;
+	unsigned number;           // among the relay lcores
+	struct rte_ring *kernel;   // of the nic whose burst is processed: takes what is no media; NULL: that is dropped
 	struct relay_addrs *addrs; // by command
 	uint64_t tsc_hz;
 	struct rte_ring *events; // relay: push, control: pop
@@ -82,8 +84,8 @@ struct relay {
 	struct {
 		uint64_t packets, cycles; // classify to forward are one loop: one packet of each burst stands for all
 	} stages[RELAY_STAGES];
-	unsigned sample;       // which one, the last time
-	uint64_t tsc_cost_tsc; // what reading the clock twice costs by itself
+	unsigned sample;          // which one, the last time
+	uint64_t tsc_cost_tsc;    // what reading the clock twice costs by itself
 	uint64_t now_s, now_frac; // the burst's clock: seconds, and 2^-31 of them
 	uint64_t taken, given;    // mbufs got from nics; given to nics or freed: the difference is what we hold
 	uint64_t heartbeat_tsc, busy_cycles, legs_live;
@@ -91,14 +93,30 @@ struct relay {
 	struct relay_tx {
 		unsigned count;
 		struct rte_mbuf *packets[RELAY_TX];
-		uint32_t legs[RELAY_TX]; // whose packet it was, for tx_full
+		struct relay_whose {
+			uint32_t from, peer; // leg indices, for tx_full; 0: another lcore's
+		} whose[RELAY_TX];
 	} tx[KG_MEDIA_NICS];
+
+	struct relay_hand {            // packets for other lcores, by their number
+		struct rte_ring *ring; // relay: push, the other: pop
+		unsigned count;
+		struct rte_mbuf *packets[RELAY_BURST];
+	} hands[KG_MEDIA_LCORES];
 };
 
 // Take one burst from a nic through classify, admit, observe and forward. Packets that leave wait in relay->tx, the
 // others are counted and freed; all n mbufs are the relay's from here on. Thread: the lcore that owns `relay`. Units:
 // now_tsc in TSC ticks; n <= RELAY_BURST.
 void relay_process(struct relay *relay, struct rte_mbuf **packets, unsigned n, uint64_t now_tsc);
+
+// Take packets that another lcore observed for legs of ours through forward. Thread and ownership as above.
+void relay_crossed(struct relay *relay, struct rte_mbuf **packets, unsigned n, uint64_t now_tsc);
+
+struct hand;
+// Let another lcore go on with a packet; relay_hand_flush sends what waits. The mbuf is not the caller's any more.
+void relay_hand_over(struct relay *relay, unsigned number, struct rte_mbuf *mbuf, const struct hand *hand);
+void relay_hand_flush(struct relay *relay);
 
 // Count and free what `nic` did not take of its waiting packets, from the `sent`th on, and take it off what was counted
 // as relayed; empties the buffer. No command may come between the packets' relay_process and this.

@@ -31,7 +31,8 @@ static int latch(struct relay *relay, struct work *work, uint64_t now_tsc)
 	if (work->port != leg->in.local_port) {
 		bool sound = rtp_kind(data, work->length) == RTP_KIND_RTCP && rtcp_sound(data, work->length);
 
-		return sound && latch_rtcp(leg, cold, work->source_port, rtp_get32(data + 4)) ? -1 : refuse(relay, work);
+		return sound && latch_rtcp(leg, cold, work->source_port, rtp_get32(data + 4)) ? -1
+											      : refuse(relay, work);
 	}
 	if (rtp_kind(data, work->length) != RTP_KIND_RTP || !rtp_sound(data, work->length) ||
 		!payload_type_known(&leg->in, data) || !(leg->in.flags & LEG_MAY_RECEIVE))
@@ -63,6 +64,8 @@ int admit_other(struct relay *relay, struct work *work, uint64_t now_tsc)
 	struct leg_in *in = &work->leg->in;
 	bool rtcp_port = work->port != in->local_port;
 
+	if (unlikely(in->id == 0)) // its ports are entered, and its making is still on the way
+		return KG_DROP_no_leg;
 	if (!(rtcp_port ? from_remote_rtcp(relay, work) : from_remote(in, work)) || !(in->flags & LEG_REMOTE)) {
 		int reason;
 

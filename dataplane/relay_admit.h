@@ -32,9 +32,10 @@ static inline bool is_common(const struct leg_in *in, const struct work *work)
 	const uint8_t *rtp = work->payload;
 	const uint8_t open = LEG_REMOTE | LEG_MAY_RECEIVE;
 
-	return rtp[0] == 0x80 && (uint8_t)(rtp[1] - 192) >= 32 && work->length >= RTP_HEADER && work->port == in->local_port &&
-	       (in->flags & open) == open && (in->flags & (LEG_LATCH | LEG_PROVED)) != LEG_LATCH &&
-	       from_remote(in, work) && payload_type_known(in, rtp);
+	return rtp[0] == 0x80 && (uint8_t)(rtp[1] - 192) >= 32 && work->length >= RTP_HEADER &&
+	       work->port == in->local_port && (in->flags & open) == open &&
+	       (in->flags & (LEG_LATCH | LEG_PROVED)) != LEG_LATCH && from_remote(in, work) &&
+	       payload_type_known(in, rtp);
 }
 
 // Everything else: another source, RTCP, no RTP at all, a header with more to it.

@@ -65,13 +65,17 @@ static inline int classify_read(const struct relay *relay, struct rte_mbuf *mbuf
 	return read_checksum(&frame, mbuf, work) ? -1 : KG_DROP_bad_checksum;
 }
 
+#define CLASSIFY_OTHER 1000 // and the number of the lcore whose packet it is
+
 // The entry has come: ask for the leg. Returns: -1 where the packet goes on, else why it does not.
 static inline int classify_find(const struct relay *relay, struct work *work)
 {
-	uint32_t index = leg_index(*work->entry);
+	uint32_t entry = *work->entry, index = leg_index(entry);
 
 	if (unlikely(index == 0))
 		return KG_DROP_no_leg;
+	if (unlikely(entry >> LEG_INDEX_BITS != relay->number))
+		return CLASSIFY_OTHER + (int)(entry >> LEG_INDEX_BITS);
 	work->leg = &relay->legs[index];
 	rte_prefetch0(&work->leg->in);
 	rte_prefetch0(&work->leg->stream);

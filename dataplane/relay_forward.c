@@ -4,11 +4,11 @@
 
 void forward_follow(const struct relay *relay, struct leg_tx *tx, const struct work *work, uint64_t now_tsc)
 {
-	uint32_t ssrc = rtp_get32(work->payload + 8), clock_hz = work_clock_hz(relay, work), step;
+	uint32_t ssrc = rtp_get32(work->payload + 8), clock_hz = work->clock_hz, step;
 	bool first = tx->from == 0;
 
 	tx->map.in_ssrc = ssrc;
-	tx->from = work->leg->in.id;
+	tx->from = work->from;
 	if (first) {
 		tx->map.out_ssrc = ssrc;
 		return;
@@ -25,7 +25,7 @@ static void write16(struct work *work, unsigned at, uint16_t value)
 
 	memcpy(&old, work->payload + at, 2);
 	memcpy(work->payload + at, &new, 2);
-	work->sum += (uint32_t)old + (uint16_t)~new;
+	work->sum += (uint32_t)old + (uint16_t) ~new;
 }
 
 static void write32(struct work *work, unsigned at, uint32_t value)
@@ -41,19 +41,43 @@ void forward_map(struct work *work, uint16_t sequence, uint32_t timestamp, uint3
 	write32(work, 8, ssrc);
 }
 
+static bool is_plain(const struct rtp_map *map)
+{
+	return map->in_ssrc == map->out_ssrc && map->ts_add == 0 && map->seq_add == 0;
+}
+
+static void translate(struct work *work, const struct rtp_map *send, const struct rtp_map *receive)
+{
+	uint32_t before;
+
+	if (is_plain(send) && is_plain(receive))
+		return;
+	before = rte_raw_cksum(work->payload, work->length);
+	rtcp_translate(work->payload, work->length, send, receive);
+	work->sum += before + (uint16_t)~rte_raw_cksum(work->payload, work->length);
+}
+
+static const struct rtp_map plain; // maps nothing: SSRC 0 to itself
+
 void forward_rtcp(struct relay *relay, struct leg *peer, struct work *work)
 {
-	const struct rtp_map *send = &peer->tx.map, *receive = &work->leg->tx.map;
-
-	if (send->in_ssrc != send->out_ssrc || send->ts_add || receive->in_ssrc != receive->out_ssrc ||
-		receive->seq_add) {
-		uint32_t before = rte_raw_cksum(work->payload, work->length);
-
-		rtcp_translate(work->payload, work->length, send, receive);
-		work->sum += before + (uint16_t)~rte_raw_cksum(work->payload, work->length);
-	}
+	translate(work, &peer->tx.map, work->leg ? &work->leg->tx.map : &plain);
 	relay_add(&work_cold(relay, peer)->tx_rtcp_packets, 1);
 	relay_add(&relay->counters[KG_CNT_rtcp_relayed], 1);
+}
+
+void forward_rtcp_half(struct work *work)
+{
+	uint32_t sum = work->sum;
+	uint16_t checksum;
+
+	translate(work, &plain, &work->leg->tx.map);
+	if (!work->whole)
+		return;
+	memcpy(&checksum, work->payload - 2, 2); // less what went, plus what came
+	checksum = (uint16_t)~frame_fold16((uint16_t)~checksum + (uint16_t)~frame_fold16(work->sum - sum));
+	checksum = checksum ? checksum : 0xffff;
+	memcpy(work->payload - 2, &checksum, 2);
 }
 
 void forward_rtcp_headers(const struct leg_more *more, bool v6, uint8_t *ip, uint32_t *ip_sum, uint32_t *udp_sum)

@@ -13,6 +13,9 @@ void forward_follow(const struct relay *relay, struct leg_tx *tx, const struct w
 // Write other numbers into an RTP header.
 void forward_map(struct work *work, uint16_t sequence, uint32_t timestamp, uint32_t ssrc);
 
+// RTCP that another lcore goes on with: what it says of the line that only this one knows is mapped here.
+void forward_rtcp_half(struct work *work);
+
 // RTCP speaks of both lines, and goes to an address and ports of its own: the template's are taken out of the sums.
 void forward_rtcp(struct relay *relay, struct leg *peer, struct work *work);
 void forward_rtcp_headers(const struct leg_more *more, bool v6, uint8_t *ip, uint32_t *ip_sum, uint32_t *udp_sum);
@@ -26,7 +29,7 @@ static inline void forward_rtp(struct relay *relay, struct leg *peer, struct wor
 	uint32_t timestamp;
 	int16_t ahead;
 
-	if (unlikely(tx->map.in_ssrc != rtp_get32(rtp + 8) || tx->from != work->leg->in.id))
+	if (unlikely(tx->map.in_ssrc != rtp_get32(rtp + 8) || tx->from != work->from))
 		forward_follow(relay, tx, work, now_tsc);
 	sequence = (uint16_t)(rtp_get16(rtp + 2) + tx->map.seq_add);
 	timestamp = rtp_get32(rtp + 4) + tx->map.ts_add;
@@ -53,8 +56,7 @@ static inline uint16_t checksum(const struct work *work, uint16_t old, uint16_t 
 	if (likely(work->whole)) // RFC 1624 eqn. 3: what was in it goes out, what is new comes in; the length stays
 		sum = (uint16_t)~frame_fold16((uint16_t)~old + (uint16_t)~frame_fold16(work->sum) + udp_sum);
 	else
-		sum = (uint16_t)~frame_fold16(
-			udp_sum + 2u * udp_length + rte_raw_cksum(work->payload, work->length));
+		sum = (uint16_t)~frame_fold16(udp_sum + 2u * udp_length + rte_raw_cksum(work->payload, work->length));
 	return sum ? sum : 0xffff; // 0 would say that there is none
 }
 
@@ -91,16 +93,14 @@ static inline void rewrite(const struct relay *relay, const struct leg *peer, st
 	memcpy(udp + 6, &sum, 2);
 }
 
-// Returns: -1 where the packet leaves, else why it does not.
+// The peer is one of this lcore's. Returns: -1 where the packet leaves, else why it does not.
 static inline int forward(struct relay *relay, struct work *work, uint64_t now_tsc)
 {
-	const uint32_t id = work->leg->in.peer;
+	const uint32_t id = work->peer;
 	struct leg *peer = &relay->legs[leg_index(id)];
 	const struct leg_out *out = &peer->out;
 	struct relay_tx *tx;
 
-	if (unlikely(id == 0))
-		return KG_DROP_no_bridge;
 	if (unlikely(out->id != id))
 		return KG_DROP_peer_gone;
 	if (unlikely(work->rtcp && !(out->flags & LEG_REMOTE_RTCP)))
@@ -123,7 +123,8 @@ static inline int forward(struct relay *relay, struct work *work, uint64_t now_t
 	else
 		forward_rtp(relay, peer, work, now_tsc);
 	rewrite(relay, peer, work);
-	tx->legs[tx->count] = leg_index(work->leg->in.id);
+	tx->whose[tx->count].from = work->leg ? leg_index(work->from) : 0;
+	tx->whose[tx->count].peer = leg_index(id);
 	tx->packets[tx->count++] = work->mbuf;
 	return -1;
 }

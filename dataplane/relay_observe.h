@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// observe: what a stream's sequence numbers and times say, and whether another source takes over. The next packet of the
-// source that is there is the common case, inlined in relay.c's loop; the rest is in relay_observe.c.
+// observe: what a stream's sequence numbers and times say, and whether another source takes over. The next packet of
+// the source that is there is the common case, inlined in relay.c's loop; the rest is in relay_observe.c.
 #pragma once
 
 #include "relay_work.h"
@@ -19,15 +19,20 @@ static inline uint32_t burst_ts(const struct relay *relay, uint32_t clock_hz)
 }
 
 // Returns: false where the packet ends here: nobody believes its source yet.
-static inline bool observe_rtp(struct relay *relay, const struct work *work, uint64_t now_tsc)
+static inline bool observe_rtp(struct relay *relay, struct work *work, uint64_t now_tsc)
 {
 	struct leg *leg = work->leg;
 	struct rtp_source *source = &leg->stream.source;
-	uint32_t ssrc = rtp_get32(work->payload + 8), clock_hz = work_clock_hz(relay, work);
+	uint32_t ssrc = rtp_get32(work->payload + 8), clock_hz = leg->in.clock_hz;
 	uint16_t sequence = rtp_get16(work->payload + 2);
-	bool timed = clock_hz != 0;
+	bool timed;
 
-	if (unlikely(ssrc != source->ssrc || !source->started) && !observe_take_over(relay, leg, ssrc, sequence, now_tsc))
+	if (unlikely(clock_hz == 0))
+		clock_hz = leg_clock_hz(work_cold(relay, leg), work->payload[1] & 127);
+	work->clock_hz = clock_hz;
+	timed = clock_hz != 0;
+	if (unlikely(ssrc != source->ssrc || !source->started) &&
+		!observe_take_over(relay, leg, ssrc, sequence, now_tsc))
 		return false;
 	if (unlikely(!rtp_source_next(source, sequence)))
 		timed = observe_other(relay, leg, sequence) && timed;
@@ -40,8 +45,10 @@ static inline bool observe_rtp(struct relay *relay, const struct work *work, uin
 }
 
 // Returns: -1 where the packet goes on, else why it does not.
-static inline int observe(struct relay *relay, const struct work *work, uint64_t now_tsc)
+static inline int observe(struct relay *relay, struct work *work, uint64_t now_tsc)
 {
+	work->from = work->leg->in.id;
+	work->peer = work->leg->in.peer;
 	if (unlikely(work->rtcp)) {
 		relay_add(&work_cold(relay, work->leg)->rx_rtcp_packets, 1);
 		return -1;

@@ -47,7 +47,8 @@ struct rig *rig_create(unsigned legs)
 	memset(relay->legs, 0, (legs + 1) * sizeof(struct leg));
 	relay->cold = aligned_alloc(64, (legs + 1) * sizeof(struct leg_cold));
 	memset(relay->cold, 0, (legs + 1) * sizeof(struct leg_cold));
-	relay->leg_room = legs + 1;
+	relay->leg_first = 1;
+	relay->leg_room = legs;
 	relay->tsc_hz = 8000000; // a thousand ticks a timestamp unit of 8 kHz audio
 	relay->addrs = calloc(1, sizeof(*relay->addrs));
 	add_address(relay, "10.0.0.1");
@@ -109,6 +110,7 @@ static void command(struct rig *rig, uint32_t type, kg_leg_id id, const struct k
 
 void rig_leg_create(struct rig *rig, kg_leg_id id, const struct kg_leg_config *config)
 {
+	leg_ports_set(ports_of(rig, config), config, id, rig->relay->number);
 	command(rig, LCORE_CREATE, id, config);
 }
 

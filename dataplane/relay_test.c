@@ -74,7 +74,7 @@ static int tear_down(void **state)
 	for (unsigned i = 0; i < KG_DROP_COUNT; i++) {
 		uint64_t sum = 0;
 
-		for (unsigned j = 1; j < rig->relay->leg_room; j++)
+		for (unsigned j = 1; j <= rig->relay->leg_room; j++)
 			sum += rig->relay->cold[j].drops[i];
 		if (i == KG_DROP_too_long)
 			assert_true(sum <= rig->relay->drops[i]);
@@ -224,7 +224,8 @@ static void checksums_that_the_nic_looked_at(void **state)
 		assert_true(rig_sound(&out[0]));
 		rig->rx_flags = RTE_MBUF_F_RX_L4_CKSUM_GOOD;
 		packet[3]++;
-		length = rig_frame(frame, &leg_a.remote, &leg_a.local, packet, 172, kind == RIG_WRONG ? RIG_WHOLE : kind);
+		length = rig_frame(
+			frame, &leg_a.remote, &leg_a.local, packet, 172, kind == RIG_WRONG ? RIG_WHOLE : kind);
 		assert_int_equal(rig_one(rig, frame, length, out), 1);
 		assert_true(rig_sound(&out[0]));
 	}
@@ -695,7 +696,7 @@ static void the_picture_has_every_stage_and_reason(void **state)
 static void every_reason_was_provoked(void **state)
 {
 	for (unsigned i = 0; i < KG_DROP_COUNT; i++)
-		if (!provoked[i])
+		if (!provoked[i] && i != KG_DROP_wrong_vlan && i != KG_DROP_lcore_full) // lcore_test.c
 			fail_msg("no test provokes %s", kg_drop_info[i].id);
 }
 

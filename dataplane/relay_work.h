@@ -17,6 +17,8 @@ struct work {
 	uint8_t *payload;      // of UDP
 	const uint8_t *source; // the sender's address, in the frame
 	uint32_t sum;          // one's complement sum of both addresses and both ports
+	uint32_t from, peer;   // leg ids
+	uint32_t clock_hz;     // of the payload type; 0: not known
 	uint16_t length;       // of the payload
 	uint16_t port;         // destination, host order
 	uint16_t source_port;  // network order
@@ -33,11 +35,15 @@ static inline struct leg_cold *work_cold(const struct relay *relay, const struct
 	return &relay->cold[leg - relay->legs];
 }
 
-static inline uint32_t work_clock_hz(const struct relay *relay, const struct work *work)
+// The legs of all lcores are numbered through, each has as many.
+static inline unsigned relay_lcore_of(const struct relay *relay, uint32_t leg_id)
 {
-	uint32_t clock_hz = work->leg->in.clock_hz;
+	return (leg_index(leg_id) - 1) / relay->leg_room;
+}
 
-	return clock_hz ? clock_hz : leg_clock_hz(work_cold(relay, work->leg), work->payload[1] & 127);
+static inline bool work_owns(const struct relay *relay, uint32_t leg_id)
+{
+	return leg_index(leg_id) - relay->leg_first < relay->leg_room;
 }
 
 // The sender's address as a leg has it.

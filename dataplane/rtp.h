@@ -43,8 +43,9 @@ bool rtp_sound(const uint8_t *data, size_t length);
 // Is it a whole RTCP compound packet (RFC 3550 A.2; a reduced-size one of RFC 5506 is fine too)?
 bool rtcp_sound(const uint8_t *data, size_t length);
 
-#define RTP_HEARD_TICKS 16 // heard_q counts 2^16 TSC ticks, 25 us: it wraps after a day, and then a source is thought
-			   // to be live for a quarter of a second
+#define RTP_HEARD_TICKS \
+	16 // heard_q counts 2^16 TSC ticks, 25 us: it wraps after a day, and then a source is thought
+	   // to be live for a quarter of a second
 
 // One source's sequence, loss and jitter. All zero: nothing seen.
 // Thread: the owner lcore writes.

@@ -31,7 +31,9 @@ enum kg_severity { KG_INFO, KG_WARN, KG_ERROR };
 	X(peer_gone, KG_INFO, "the peer leg was retired")                                                   \
 	X(no_next_hop, KG_WARN, "the remote's next hop is not resolved by the kernel yet")                  \
 	X(tx_full, KG_WARN, "the nic's transmit ring was full")                                             \
-	X(too_long, KG_WARN, "the packet is longer than a media packet may be")
+	X(too_long, KG_WARN, "the packet is longer than a media packet may be")                             \
+	X(wrong_vlan, KG_INFO, "a frame without the nic's VLAN tag")                                        \
+	X(lcore_full, KG_WARN, "the ring to the lcore that owns the leg or the transmit queue was full")
 
 // Counters that are no drops. X(id, unit, severity, help)
 #define KG_COUNTERS(X)                                                                  \
@@ -46,6 +48,11 @@ enum kg_severity { KG_INFO, KG_WARN, KG_ERROR };
 	X(sleeps, "sleeps", KG_INFO, "times the adaptive idle policy slept")            \
 	X(bursts, "bursts", KG_INFO, "non-empty receive bursts")                        \
 	X(commands, "commands", KG_INFO, "commands from control that were carried out") \
+	X(handed_over, "packets", KG_INFO, "received by another lcore than the leg's")  \
+	X(cross_lcore, "packets", KG_INFO, "for a leg of another lcore than the sender's") \
+	X(handed_tx, "packets", KG_INFO, "sent through another lcore's transmit queue") \
+	X(to_kernel, "packets", KG_INFO, "frames that are no media, given to the nic's TAP") \
+	X(from_kernel, "packets", KG_INFO, "frames of the nic's TAP that were sent") \
 	X(events_lost, "events", KG_ERROR, "events to control lost because its ring was full")
 
 #define KG_DROP_ENUM(id, severity, help) KG_DROP_##id,

@@ -16,6 +16,7 @@
 
 #define KG_MEDIA_NICS 16
 #define KG_MEDIA_NIC_ADDRS 8
+#define KG_MEDIA_LCORES 16
 #define KG_MEDIA_FORMATS 16
 #define KG_MEDIA_ERR 256
 
@@ -30,13 +31,19 @@ struct kg_media_nic_config {
 	char device[64]; // "af_xdp:eth0", "pci:0000:01:00.0", "vhost:/run/x.sock", ...: see dataplane/nic.h
 	unsigned queues; // pairs of a receive and a transmit queue wanted, one per relay lcore; 0: 1
 	uint16_t vlan;   // media is tagged with it; 0: none
+	struct kg_media_prefix {
+		struct kg_addr addr; // the port does not count
+		uint8_t prefix;
+	} addrs[KG_MEDIA_NIC_ADDRS]; // of a device that DPDK owns: the kernel's side of it gets them
+	unsigned addr_count;
 };
 
 struct kg_media_config {
 	struct kg_media_nic_config nics[KG_MEDIA_NICS];
 	unsigned nic_count;
-	int relay_cpu;   // CPU of the relay lcore; -1: chosen from the machine
-	int control_cpu; // CPU of the calling thread; -1: left to the kernel
+	int relay_cpus[KG_MEDIA_LCORES]; // CPUs of the relay lcores
+	unsigned relay_count;            // 0: chosen from the machine
+	int control_cpu;                 // CPU of the calling thread; -1: left to the kernel
 	enum kg_idle idle;
 	uint32_t max_legs;   // 0: 16384
 	uint16_t port_first; // media port range, for sizing and for checks
@@ -77,6 +84,7 @@ struct kg_leg_config {
 };
 
 struct kg_leg_stats {
+	unsigned lcore;                // that owns it, as kg_lcore_info names it
 	uint64_t rx_packets, rx_bytes; // RTP: admitted packets, bytes of the RTP packet (header and payload)
 	uint64_t rx_lost, rx_duplicate, rx_reordered; // RFC 3550 A.3, and what arrived twice or late
 	uint64_t rx_rtcp_packets;
@@ -127,6 +135,14 @@ void kg_media_close(struct kg_media *media);
 // Say which addresses a nic has (from the kernel, followed live). At most KG_MEDIA_NIC_ADDRS.
 // Returns: 0, or -E2BIG, -EINVAL.
 int kg_media_nic_addresses(struct kg_media *media, unsigned nic, const struct kg_addr *addrs, unsigned count);
+
+// Relay lcores, and which of them owns what is sent to a local (address, port): the nic's steering decides. The legs of
+// a call are given ports of one lcore where there are some left, so that both directions meet without a ring.
+unsigned kg_media_lcores(const struct kg_media *media);
+unsigned kg_media_lcore_of(const struct kg_media *media, unsigned nic, const struct kg_addr *local);
+
+// The lcore for a new call: of those that keep up the one with the fewest legs. Returns: -1 where none keeps up.
+int kg_media_lcore_choose(const struct kg_media *media);
 
 // Make a leg; its ports are live when KG_EVENT_READY arrives.
 // Returns: 0 and the id, or -ENOSPC (no leg free), -EADDRINUSE, -EADDRNOTAVAIL (not an address of that nic), -EAGAIN
@@ -204,6 +220,10 @@ struct kg_lcore_info {
 	uint64_t legs, loops, busy_loops, sleeps, bursts, commands, packets;
 	uint64_t heartbeat_age_us;
 	double busy_share; // 0-1 of the time since start
+	double load;       // the same of the last second
+	bool overloaded;   // it does not keep up: no new calls for it
+	uint64_t worst_turn_us;
+	uint64_t handed_over, cross_lcore, handed_tx; // packets, see kg_counters.h
 	struct kg_stage_info stages[12];
 	unsigned stage_count;
 };

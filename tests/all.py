@@ -26,7 +26,7 @@ BUILDS = {  # name: (directory, compiler, options)
                                      "-Db_lundef=false", "-Dfuzz=true"]),
 }
 GROUPS = ("calls", "limits|health|rights|soak", "impaired|kills|capture|inject", "robust|torture")  # and one of all others
-WORLDS = ("af_packet", "ip6", "mixed", "nat")
+WORLDS = ("af_packet", "ip6", "mixed", "nat", "lcores")
 SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1",
               "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
 
@@ -173,7 +173,7 @@ def everywhere(results, args, built):
     if built.get("asan") and (not args.pattern or args.pattern.startswith("asan-")):
         jobs.append(("asan", "asan-", args.pattern.removeprefix("asan-") or "^(calls|robust)/"))
     if built.get("gcc"):
-        jobs += [("gcc", world + "-", "^(calls|nat)/" if args.pattern in ("", world) else args.pattern.removeprefix(world + "-"), world)
+        jobs += [("gcc", world + "-", "^(calls|nat|lcores)/" if args.pattern in ("", world) else args.pattern.removeprefix(world + "-"), world)
                  for world in WORLDS if args.pattern in ("", world) or args.pattern.startswith(world + "-")]
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda job: namespaces(results, args, *job), jobs))

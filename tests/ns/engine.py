@@ -141,6 +141,8 @@ class Engine:
                  *(f"  - {trunk}" for trunk in trunks), "routes:", *(f"  - {route}" for route in routes),
                  '  - {match: {trunk: caller}, to: ["trunk:callee"]}', '  - {match: {trunk: callee}, to: ["trunk:caller"]}',
                  f"cdr: {{file: {self.cdr_file}}}", f"api: {{socket: {self.socket}}}", "log: {level: debug, format: json}"]
+        if netns.QUEUES:
+            lines.append("lcores: {relay: [0, 1]}")
         with open(self.config, "w") as file:
             file.write("\n".join(lines) + "\n" + other)
 

@@ -15,6 +15,7 @@ KEDGE_WORLD changes the picture, so that the same tests run over other networks:
    af_packet  both interfaces by af_packet
    ip6        fd77:1::N and fd77:2::N instead
    mixed      the caller has IPv4, the callee IPv6
+   lcores     two relay lcores, interfaces of two queues; the kernel spreads packets over these as it likes
    nat        the caller has 192.168.77.N and a NAT between it and the engine, which has 10.77.1.2 outside
 """
 
@@ -31,9 +32,10 @@ import threading
 import time
 
 WORLD = os.environ.get("KEDGE_WORLD", "ip4")
-assert WORLD in ("ip4", "af_packet", "ip6", "mixed", "nat"), f"KEDGE_WORLD={WORLD}: there is no such world"
+assert WORLD in ("ip4", "af_packet", "ip6", "mixed", "nat", "lcores"), f"KEDGE_WORLD={WORLD}: there is no such world"
 DRIVER = "af_packet" if WORLD == "af_packet" else "af_xdp"
 NAT = WORLD == "nat"
+QUEUES = ("numtxqueues", "2", "numrxqueues", "2") if WORLD == "lcores" else ()
 FAMILY = {"ip6": (6, 6), "mixed": (4, 6)}.get(WORLD, (4, 4))  # of the caller's and of the callee's side
 
 
@@ -147,7 +149,7 @@ class Bed:
     def _join(self, near, name, address, far, far_name, addresses):
         """A veth between two namespaces; the far one's default route goes through it."""
         bits = 64 if ":" in address else 24
-        run("ip", "link", "add", name, "netns", near, "type", "veth", "peer", "name", far_name, "netns", far)
+        run("ip", "link", "add", name, "netns", near, *QUEUES, "type", "veth", "peer", "name", far_name, "netns", far, *QUEUES)
         # up first: an IPv6 address that is there before its link waits up to a second until it answers
         batch = [f"addr add {ip}/{bits} dev {far_name}" for ip in addresses] + [f"route add default via {address}"]
         self.ip(far, f"link set {far_name} up")

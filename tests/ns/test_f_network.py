@@ -131,7 +131,7 @@ def test_too_little_memory(ground):
     kedge = engine.Engine(bed, name="memory", media="ports: 16384-17407, max_calls: 250000")
     done = bed.run(bed.engine, ["prlimit", "--as=1500000000", engine.program("kedged"), "-c", kedge.config], timeout_s=30)
     said = done.stdout + done.stderr
-    assert done.returncode == 1 and "MB of memory: give the machine that much, or lower media.max_calls" in said, f"{done.returncode}: {said[-2000:]}"
+    assert done.returncode == 1 and "give the machine more memory, or lower media.max_calls" in said, f"{done.returncode}: {said[-2000:]}"
 
 
 def test_out_of_hugepages(ground):
