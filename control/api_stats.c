@@ -50,15 +50,16 @@ static json_t *nic_json(const struct kg_nic_info *nic)
 
 		json_array_append_new(addresses, json_string(kg_addr_ip(&nic->addrs[i], ip, sizeof(ip))));
 	}
-	return json_pack("{s:s,s:s,s:s,s:s,s:b,s:s,s:i,s:i,s:i,s:i,s:o,s:I,s:{s:I,s:I,s:I,s:I},s:{s:I,s:I,s:I},s:i,s:o,"
-			 "s:o}",
+	return json_pack(
+		"{s:s,s:s,s:s,s:s,s:b,s:s,s:i,s:i,s:i,s:i,s:i,s:o,s:I,s:{s:I,s:I,s:I,s:I},s:{s:I,s:I,s:I},s:i,s:o,"
+		"s:o}",
 		"name", nic->name, "device", nic->device, "driver", nic->driver, "mac", mac, "link_up", nic->link_up,
 		"steering", nic->steering, "mtu", nic->mtu, "rx_ring", nic->rx_ring, "tx_ring", nic->tx_ring, "queues",
-		nic->queues, "addresses", addresses, "live_ports", (json_int_t)nic->live_ports, "rx", "packets",
-		(json_int_t)nic->rx_packets, "bytes", (json_int_t)nic->rx_bytes, "missed", (json_int_t)nic->rx_missed,
-		"errors", (json_int_t)nic->rx_errors, "tx", "packets", (json_int_t)nic->tx_packets, "bytes",
-		(json_int_t)nic->tx_bytes, "errors", (json_int_t)nic->tx_errors, "vlan", nic->vlan, "offloads",
-		offloads_json(nic), "tap", tap_json(nic));
+		nic->queues, "peer_queues", nic->peer_queues, "addresses", addresses, "live_ports",
+		(json_int_t)nic->live_ports, "rx", "packets", (json_int_t)nic->rx_packets, "bytes",
+		(json_int_t)nic->rx_bytes, "missed", (json_int_t)nic->rx_missed, "errors", (json_int_t)nic->rx_errors,
+		"tx", "packets", (json_int_t)nic->tx_packets, "bytes", (json_int_t)nic->tx_bytes, "errors",
+		(json_int_t)nic->tx_errors, "vlan", nic->vlan, "offloads", offloads_json(nic), "tap", tap_json(nic));
 }
 
 json_t *api_nics_json(struct api *api)

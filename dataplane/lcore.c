@@ -206,14 +206,14 @@ static void tag_burst(struct lcore *lcore, unsigned i)
 }
 
 // The nic's queue is another lcore's: it sends for us.
-static void send_via(struct lcore *lcore, unsigned i)
+static void send_via(struct lcore *lcore, unsigned i, unsigned via)
 {
 	struct relay_tx *tx = &lcore->relay.tx[i];
 
 	relay_add(&lcore->relay.counters[KG_CNT_handed_tx], tx->count);
 	for (unsigned j = 0; j < tx->count; j++)
-		relay_hand_over(&lcore->relay, lcore->nics[i].via, tx->packets[j],
-			&(struct hand){.kind = HAND_READY, .nic = (uint8_t)i});
+		relay_hand_over(
+			&lcore->relay, via, tx->packets[j], &(struct hand){.kind = HAND_READY, .nic = (uint8_t)i});
 	tx->count = 0;
 }
 
@@ -245,9 +245,16 @@ static void send_burst(struct lcore *lcore, unsigned i)
 // Hand the waiting packets of each nic that has more than `most` of them to it.
 static void flush(struct lcore *lcore, unsigned most)
 {
-	for (unsigned i = 0; i < lcore->nic_count; i++)
-		if (lcore->relay.tx[i].count > most)
-			(lcore->nics[i].own ? send_burst : send_via)(lcore, i);
+	for (unsigned i = 0; i < lcore->nic_count; i++) {
+		unsigned via = __atomic_load_n(&lcore->nics[i].via, __ATOMIC_RELAXED);
+
+		if (lcore->relay.tx[i].count <= most)
+			continue;
+		if (via == lcore->relay.number)
+			send_burst(lcore, i);
+		else
+			send_via(lcore, i, via);
+	}
 }
 
 // Frames of the nic's VLAN lose their tag; others are none of ours, nor the TAP's. Returns: how many are left.

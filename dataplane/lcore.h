@@ -24,8 +24,8 @@ struct rte_ring;
 // A nic as one lcore uses it.
 struct lcore_nic {
 	uint16_t port, queue;
-	bool own;                     // the queue is; else `via` transmits for us, and receives
-	unsigned via;                 // number of the lcore
+	bool own;                     // the queue is ours to receive on; else another's
+	unsigned via;                 // control: w, relay: r; number of the lcore that transmits: ours, or another's
 	uint16_t vlan;                // 0: none
 	bool vlan_insert, vlan_strip; // by the nic, from and to mbuf->vlan_tci
 	struct rte_ring *to_kernel;   // of its TAP; NULL: none

@@ -99,7 +99,7 @@ static void make_other(void)
 	relay->addrs = rig->relay->addrs;
 	relay->events = events;
 	other->commands = commands;
-	other->nics[0] = (struct lcore_nic){.port = port, .queue = 1, .own = true};
+	other->nics[0] = (struct lcore_nic){.port = port, .queue = 1, .own = true, .via = 1};
 	other->nic_count = 1;
 	relay->hands[0].ring = lcore->from[1] = from;
 	lcore->relay.hands[1].ring = other->from[0] = to;
@@ -471,6 +471,22 @@ static void one_queue_for_two_lcores(void **state)
 	assert_int_equal(rig->relay->taken + other->relay.taken, rig->relay->given + other->relay.given);
 }
 
+// The nic's other side does not use our queue: we receive on it still, but send through another's.
+static void a_peer_that_does_not_use_our_queue(void **state)
+{
+	other->nics[0].via = 0;
+	receive_for(1, &legs[2], 3);
+	lcore_turn(other);
+	assert_int_equal(other->relay.counters[KG_CNT_handed_tx], 3);
+	assert_int_equal(sent_on(1), 0);
+	lcore_turn(lcore);
+	assert_int_equal(sent_on(0), 3);
+	other->nics[0].via = 1; // now it does
+	receive_for(1, &legs[2], 3);
+	lcore_turn(other);
+	assert_int_equal(sent_on(1), 3);
+}
+
 static void a_ring_that_is_full_is_counted(void **state)
 {
 	for (unsigned i = 0; i < HANDS / RELAY_BURST; i++) {
@@ -570,6 +586,7 @@ int main(void)
 		TEST(a_bridge_across_lcores),
 		TEST(reports_cross_through_both_maps),
 		TEST(one_queue_for_two_lcores),
+		TEST(a_peer_that_does_not_use_our_queue),
 		TEST(a_ring_that_is_full_is_counted),
 		TEST(a_nic_with_a_vlan),
 		TEST(what_is_no_media_is_the_kernels),

@@ -337,6 +337,7 @@ int kg_media_poll(struct kg_media *media, kg_media_event_fn fn, void *arg)
 	if (media->waiting)
 		retry(media);
 	media_load_look(media, rte_rdtsc());
+	media_peers_look(media, rte_rdtsc());
 	if (media->addrs_wait)
 		media_addrs_send(media, media->addrs_wait);
 	return events + check_silence(media, fn, arg);

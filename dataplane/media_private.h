@@ -79,6 +79,11 @@ struct kg_media {
 	} loads[KG_MEDIA_LCORES];
 	uint64_t looked_tsc, nics_packets, nics_missed;
 	bool looked;
+	struct media_peer {
+		unsigned queues;    // that it uses, when last looked at; 0: it is not there
+		uint64_t since_tsc; // when that changed
+		bool said;          // that they are too few
+	} peers[KG_MEDIA_NICS];
 	struct media_capture {
 		struct capture *rings[KG_MEDIA_LCORES]; // the lcore's from the command to its acknowledgement
 		bool end;                               // the reader has gone
@@ -107,6 +112,9 @@ static inline const struct leg_cold *media_cold(const struct kg_media *media, ui
 
 // Look once a second whether the lcores keep up. Thread: control.
 void media_load_look(struct kg_media *media, uint64_t now_tsc);
+
+// Let lcores send through the queues that a nic's peer uses, where these are fewer than the nic has. Thread: control.
+void media_peers_look(struct kg_media *media, uint64_t now_tsc);
 
 // Units: microseconds for TSC ticks.
 static inline uint64_t media_us(const struct kg_media *media, uint64_t tsc)

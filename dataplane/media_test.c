@@ -132,6 +132,11 @@ int nic_set_live(struct nic *nic, const struct kg_addr *local, bool on)
 	return 0;
 }
 
+unsigned nic_peer_queues(const struct nic *nic)
+{
+	return nic->queues;
+}
+
 static struct kg_nic_info fake_nic; // of all nics together
 
 void nic_info(const struct nic *nic, struct kg_nic_info *out)

@@ -323,6 +323,13 @@ int nic_set_live(struct nic *nic, const struct kg_addr *local, bool on)
 	return error;
 }
 
+unsigned nic_peer_queues(const struct nic *nic)
+{
+	unsigned queues = is_vhost(nic) ? nic_vdev_peer_queues(nic->port_id) : nic->queues;
+
+	return queues < nic->queues ? queues : nic->queues;
+}
+
 static void add_stats(uint16_t port_id, struct kg_nic_info *out)
 {
 	struct rte_eth_stats stats;
@@ -368,7 +375,7 @@ void nic_info(const struct nic *nic, struct kg_nic_info *out)
 	out->rx_ring = nic->rx_ring;
 	out->tx_ring = nic->tx_ring;
 	out->queues = (uint16_t)nic->queues;
-	out->peer_queues = (uint16_t)(is_vhost(nic) ? nic_vdev_peer_queues(nic->port_id) : nic->queues);
+	out->peer_queues = (uint16_t)nic_peer_queues(nic);
 	out->vlan = nic->vlan;
 	out->rx_udp_checksum = nic->rx_udp_checksum;
 	out->tx_udp_checksum = nic->tx_udp_checksum;

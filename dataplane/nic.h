@@ -91,6 +91,9 @@ int nic_set_addresses(struct nic *nic, const struct kg_addr *addrs, unsigned cou
 // of af_packet also -EADDRINUSE (another program has the port), -EMFILE, -ENFILE.
 int nic_set_live(struct nic *nic, const struct kg_addr *local, bool on);
 void nic_info(const struct nic *nic, struct kg_nic_info *out);
+// The pairs of queues that the other side uses: of vhost those that it has enabled from the first on (0: it is not
+// there), of others all.
+unsigned nic_peer_queues(const struct nic *nic);
 
 // Which queue the device brings the packets of a local (address, port) to. Returns: its number, or NIC_QUEUE_UNKNOWN
 // where nobody promises one ("none", "software"). Whatever is promised, the lcore that has a packet looks whose it is.

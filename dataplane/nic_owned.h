@@ -24,7 +24,8 @@ int nic_vdev_choose(const char *device, unsigned number, unsigned queues, const 
 	char err[KG_MEDIA_ERR]);
 // A vhost port, before it starts: follow which of its queues the peer enables.
 int nic_vdev_watch(uint16_t port_id); // 0 or -errno
-// How many of the queues that we transmit on the peer has enabled. What is sent on others is dropped.
+// How many of the queues that we transmit on the peer has enabled, from the first on. What is sent on others is
+// dropped.
 unsigned nic_vdev_peer_queues(uint16_t port_id);
 // A local MAC address, the same each time on this machine, another for each device and machine.
 void nic_vdev_mac(const char *device, uint8_t mac[6]);

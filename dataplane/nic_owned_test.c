@@ -194,6 +194,14 @@ static void vhost_and_virtio_with_two_queues(void **state)
 	nothing_is_left();
 }
 
+// Returns: how many it has, when it has had so many or after long.
+static unsigned peer_queues(const struct nic *nic, unsigned wanted)
+{
+	for (unsigned i = 0; i < WAIT_MS && nic_peer_queues(nic) != wanted; i++)
+		usleep(1000);
+	return nic_peer_queues(nic);
+}
+
 // A guest that uses fewer queues than we offer: what is sent on the others would go nowhere.
 static void a_peer_with_one_queue_is_seen(void **state)
 {
@@ -206,14 +214,15 @@ static void a_peer_with_one_queue_is_seen(void **state)
 	open_nic(&server, &a);
 	open_nic(&client, &b);
 	assert_string_equal(nic_steering(&b), "none");
-	for (unsigned i = 0; i < WAIT_MS; i++) {
-		nic_info(&a, &info);
-		if (info.link_up && info.peer_queues)
-			break;
-		usleep(1000);
-	}
+	assert_int_equal(peer_queues(&a, 1), 1);
+	nic_info(&a, &info);
 	assert_int_equal(info.queues, QUEUES);
 	assert_int_equal(info.peer_queues, 1);
+	nic_close(&b);
+	assert_int_equal(peer_queues(&a, 0), 0);
+	client.queues = QUEUES; // another one comes
+	open_nic(&client, &b);
+	wait_for_links(&a, &b);
 	nic_close(&b);
 	nic_close(&a);
 	nothing_is_left();

@@ -167,15 +167,30 @@ static int queue_changed(uint16_t port_id, enum rte_eth_event_type type, void *a
 	return 0;
 }
 
+// A peer that goes does not disable its queues first.
+static int link_changed(uint16_t port_id, enum rte_eth_event_type type, void *arg, void *unused)
+{
+	struct rte_eth_link link;
+
+	if (rte_eth_link_get_nowait(port_id, &link) == 0 && !link.link_status)
+		__atomic_store_n(&enabled[port_id], 0, __ATOMIC_RELAXED);
+	return 0;
+}
+
 int nic_vdev_watch(uint16_t port_id)
 {
+	int error;
+
 	__atomic_store_n(&enabled[port_id], 0, __ATOMIC_RELAXED);
-	return rte_eth_dev_callback_register(port_id, RTE_ETH_EVENT_QUEUE_STATE, queue_changed, NULL);
+	error = rte_eth_dev_callback_register(port_id, RTE_ETH_EVENT_QUEUE_STATE, queue_changed, NULL);
+	return error ? error : rte_eth_dev_callback_register(port_id, RTE_ETH_EVENT_INTR_LSC, link_changed, NULL);
 }
 
 unsigned nic_vdev_peer_queues(uint16_t port_id)
 {
-	return (unsigned)__builtin_popcountll(__atomic_load_n(&enabled[port_id], __ATOMIC_RELAXED));
+	uint64_t first_off = ~__atomic_load_n(&enabled[port_id], __ATOMIC_RELAXED);
+
+	return first_off ? (unsigned)__builtin_ctzll(first_off) : 64;
 }
 
 void nic_vdev_mac(const char *device, uint8_t mac[6])

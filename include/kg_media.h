@@ -195,7 +195,7 @@ struct kg_nic_info {
 	uint8_t mac[6];
 	bool link_up;
 	uint16_t mtu, rx_ring, tx_ring, queues, vlan;
-	uint16_t peer_queues; // vhost: receive queues of its own that the peer has enabled; else as queues
+	uint16_t peer_queues; // pairs that the other side uses; vhost: 0 where it is not there, else as queues
 	bool rx_udp_checksum, tx_udp_checksum, tx_ip_checksum, vlan_insert, vlan_strip; // done by the device
 	struct kg_addr addrs[KG_MEDIA_NIC_ADDRS];
 	unsigned addr_count;
