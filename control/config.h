@@ -89,6 +89,7 @@ struct config {
 	char *cdr_file;            // "/var/log/kedge/cdr.jsonl"
 	struct kg_addr api_listen; // 127.0.0.1:8080; none where "off"
 	char *api_socket;          // "/run/kedge/kedge.sock"
+	bool api_telemetry;        // DPDK's telemetry socket, beside it
 	enum kg_log_level log_level;
 	bool log_json;
 };

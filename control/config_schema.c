@@ -236,6 +236,8 @@ static const struct schema api_keys[] = {
 	{"listen", SCHEMA_OWN, .set = set_api_listen},
 	{"socket", SCHEMA_STRING, false, offsetof(struct config, api_socket), .max = 107,
 		.text = "/run/kedge/kedge.sock", .help = "write a path, for example /run/kedge/kedge.sock"},
+	{"telemetry", SCHEMA_CHOICE, false, offsetof(struct config, api_telemetry), .words = bool_words,
+		.help = "write true or false"},
 	{"token_file", SCHEMA_LATER, .help = "leave it out; the API answers on the loopback only"},
 	{NULL},
 };

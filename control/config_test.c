@@ -251,6 +251,7 @@ static void the_shortest_file_has_the_defaults(void **state)
 	assert_int_equal(config->routes[0].match_trunk, -1);
 	assert_string_equal(config->cdr_file, "/var/log/kedge/cdr.jsonl");
 	assert_string_equal(config->api_socket, "/run/kedge/kedge.sock");
+	assert_false(config->api_telemetry);
 	assert_int_equal(config->api_listen.port, 8080);
 	assert_int_equal(config->log_level, KG_LOG_INFO);
 	assert_true(config->log_json);
@@ -432,6 +433,7 @@ static void a_reload_says_what_it_cannot_change(void **state)
 		{"nics: [{name: lan, device: \"af_xdp:eth0\", advertise: 192.0.2.1}]\n" TRUNKS ROUTES, "nics"},
 		{GOOD "lcores: {relay: [1]}\n", "lcores"},
 		{GOOD "lcores: {idle: spin}\n", "lcores"},
+		{GOOD "api: {telemetry: true}\n", "api"},
 		{GOOD "media: {ports: 16386-32767}\n", "media.ports"},
 		{GOOD "media: {ports: 16384-32765}\n", "media.ports"},
 		{GOOD "media: {max_calls: 5}\n", "media.max_calls"},

@@ -109,7 +109,8 @@ unsigned config_frozen(const struct config *now, const struct config *next, conf
 		{"user", strcmp(now->user, next->user) == 0},
 		{"cdr.file", strcmp(now->cdr_file, next->cdr_file) == 0},
 		{"api", kg_addr_same(&now->api_listen, &next->api_listen) &&
-				strcmp(now->api_socket, next->api_socket) == 0},
+				strcmp(now->api_socket, next->api_socket) == 0 &&
+				now->api_telemetry == next->api_telemetry},
 	};
 	unsigned count = 0;
 
@@ -165,6 +166,7 @@ void config_keep_frozen(struct config *now, struct config *next)
 	next->listen_count = now->listen_count;
 	next->api_listen = now->api_listen;
 	next->api_socket = now->api_socket;
+	next->api_telemetry = now->api_telemetry;
 	next->cdr_file = now->cdr_file;
 	now->nics = kept.nics;
 	now->nic_count = kept.nic_count;

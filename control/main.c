@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <libgen.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -157,8 +158,12 @@ static int start_media(void)
 		.port_last = config->port_last,
 		.nic_count = (unsigned)config->nic_count,
 	};
+	char socket[128];
 	int error;
 
+	snprintf(socket, sizeof(socket), "%s", config->api_socket);
+	if (config->api_telemetry)
+		media.telemetry_dir = dirname(socket);
 	for (size_t i = 0; i < config->nic_count; i++) {
 		snprintf(media.nics[i].name, sizeof(media.nics[i].name), "%.31s", config->nics[i].name);
 		snprintf(media.nics[i].device, sizeof(media.nics[i].device), "%.63s", config->nics[i].device);
@@ -378,8 +383,9 @@ static void stop_turning(void)
 // All that takes rights is open: what comes from a network from now on is met by a process that has hardly any.
 static int start_guard(void)
 {
-	const char *files[] = {engine.config->cdr_file, engine.config->api_socket, NULL};
+	const char *files[6] = {engine.config->cdr_file, engine.config->api_socket};
 
+	kg_media_files(files + 2);
 	kg_media_keep_out_of_cores();
 	if (!*engine.config->user) {
 		kg_info("main", "it keeps the rights that it was started with: write `user: NAME` to drop them");

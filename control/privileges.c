@@ -72,7 +72,7 @@ int privileges_drop(const char *user, const char *const *files, char *err)
 		struct stat is;
 
 		// A link or a device is not ours to give: whoever owns the directory may have put it there.
-		if (lstat(files[i], &is) == 0 && !S_ISREG(is.st_mode) && !S_ISSOCK(is.st_mode))
+		if (lstat(files[i], &is) == 0 && !S_ISREG(is.st_mode) && !S_ISSOCK(is.st_mode) && !S_ISDIR(is.st_mode))
 			continue;
 		if (lchown(files[i], entry->pw_uid, entry->pw_gid) != 0 && errno != ENOENT &&
 			entry->pw_uid != geteuid()) {

@@ -206,7 +206,8 @@ static int init_quietly(int count, char **args)
 	return got;
 }
 
-int eal_start(int control_cpu, const int *relay_cpus, unsigned *relay_count, uint32_t max_legs, char err[KG_MEDIA_ERR])
+int eal_start(int control_cpu, const int *relay_cpus, unsigned *relay_count, uint32_t max_legs,
+	const char *telemetry_dir, char err[KG_MEDIA_ERR])
 {
 	char prefix[64], lcores[2400], memory[16], cpus[128];
 	unsigned long legs_mb = (unsigned long)max_legs * LEG_BYTES / (1024 * 1024);
@@ -215,6 +216,8 @@ int eal_start(int control_cpu, const int *relay_cpus, unsigned *relay_count, uin
 	int n = 0, error = choose_cpus(control_cpu, relay_cpus, relay_count, lcores, sizeof(lcores), err);
 	bool huge;
 
+	if (!error)
+		error = eal_telemetry_prepare(telemetry_dir, err);
 	if (error)
 		return error;
 	huge_mb = BASE_MB + FEW_NICS * *relay_count * HUGE_NIC_MB + legs_mb;
@@ -227,7 +230,8 @@ int eal_start(int control_cpu, const int *relay_cpus, unsigned *relay_count, uin
 	args[n++] = prefix;
 	args[n++] = "-a"; // of the PCI devices none, but those that nic_open asks for
 	args[n++] = "pci:ffff:ff:1f.7";
-	args[n++] = "--no-telemetry";
+	if (!telemetry_dir)
+		args[n++] = "--no-telemetry";
 	args[n++] = "--no-shconf";
 	args[n++] = "--lcores";
 	args[n++] = lcores;
@@ -245,7 +249,7 @@ int eal_start(int control_cpu, const int *relay_cpus, unsigned *relay_count, uin
 			rte_strerror(rte_errno), need_mb, huge ? "hugepages" : "memory");
 		return -EIO;
 	}
-	rmdir(rte_eal_get_runtime_dir()); // it stays empty, and would stay for ever after kill -9
+	eal_telemetry_started(telemetry_dir != NULL);
 	if (huge)
 		kg_info("media", "relay lcore%s on CPU %s, packet buffers in hugepages", *relay_count > 1 ? "s" : "",
 			cpus_text(*relay_count, cpus, sizeof(cpus)));
@@ -262,6 +266,7 @@ void eal_stop(void)
 {
 	if (nic_left_open() == 0)
 		rte_eal_cleanup();
+	eal_telemetry_stop();
 }
 
 unsigned eal_relay_lcore(unsigned number)

@@ -249,7 +249,8 @@ int kg_media_open(const struct kg_media_config *config, struct kg_media **out, c
 	}
 	media->max_legs = config->max_legs ? config->max_legs : MAX_LEGS;
 	media->lcore_count = config->relay_count;
-	error = eal_start(config->control_cpu, config->relay_cpus, &media->lcore_count, (uint32_t)media->max_legs, err);
+	error = eal_start(config->control_cpu, config->relay_cpus, &media->lcore_count, (uint32_t)media->max_legs,
+		config->telemetry_dir, err);
 	if (error)
 		goto unopened;
 	// Calls are spread evenly, more or less: there is room for half as many again on each lcore.
@@ -272,6 +273,8 @@ int kg_media_open(const struct kg_media_config *config, struct kg_media **out, c
 		kg_media_close(media);
 		return error;
 	}
+	if (config->telemetry_dir)
+		media_telemetry_open(media);
 	*out = media;
 	return 0;
 unopened:
@@ -341,6 +344,7 @@ void kg_media_close(struct kg_media *media)
 
 	if (!media)
 		return;
+	media_telemetry_close();
 	for (unsigned i = 0; i < media->running; i++)
 		if (stop_lcore(media, i) != 0)
 			error = -ETIMEDOUT;

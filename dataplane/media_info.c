@@ -8,6 +8,7 @@
 #include <rte_cycles.h>
 #include <rte_mempool.h>
 
+#include "eal.h"
 #include "media_private.h"
 
 static uint64_t read64(const uint64_t *field)
@@ -78,4 +79,9 @@ int kg_media_lcore_info(struct kg_media *media, unsigned index, struct kg_lcore_
 			.packets = read64(&relay->stages[i].packets),
 			.cycles = read64(&relay->stages[i].cycles)};
 	return 0;
+}
+
+unsigned kg_media_files(const char *files[3])
+{
+	return eal_telemetry_files(files);
 }

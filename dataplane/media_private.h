@@ -144,3 +144,8 @@ void media_captures_fini(struct kg_media *media); // once no lcore runs
 int media_addrs_send(struct kg_media *media, uint32_t lcores);
 void media_addrs_sent(struct kg_media *media, void *old);
 void media_addrs_fini(struct kg_media *media);
+
+// media_telemetry.c: /kedge/... of DPDK's telemetry socket, from open to close. Thread: control; answers come from
+// DPDK's own threads.
+void media_telemetry_open(struct kg_media *media);
+void media_telemetry_close(void);

@@ -39,7 +39,8 @@ void kg_log(enum kg_log_level level, const char *area, const char *fmt, ...)
 {
 }
 
-int eal_start(int control_cpu, const int *relay_cpus, unsigned *relay_count, uint32_t max_legs, char err[KG_MEDIA_ERR])
+int eal_start(int control_cpu, const int *relay_cpus, unsigned *relay_count, uint32_t max_legs,
+	const char *telemetry_dir, char err[KG_MEDIA_ERR])
 {
 	static bool started;
 	char *args[] = {"media_test", "--no-huge", "--no-pci", "--no-telemetry", "--no-shconf", "-m", "192", "--lcores",

@@ -94,7 +94,7 @@ int nic_rig_start(void)
 		printf("skipped: needs root and /dev/net/tun, for a network namespace and TAPs\n");
 		return 77;
 	}
-	if (system("ip link set lo up") != 0 || eal_start(-1, NULL, &relays, 64, err) != 0) {
+	if (system("ip link set lo up") != 0 || eal_start(-1, NULL, &relays, 64, NULL, err) != 0) {
 		printf("%s\n", err);
 		return 1;
 	}

@@ -232,7 +232,7 @@ int main(int argc, char **argv)
 	struct kg_media_nic_config config = {.name = "test"};
 	char err[KG_MEDIA_ERR] = "";
 	unsigned relays = 0; // chosen
-	int error = eal_start(-1, NULL, &relays, LEGS, err);
+	int error = eal_start(-1, NULL, &relays, LEGS, NULL, err);
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc > 3 && strcmp(argv[1], "-q") == 0) {

@@ -45,8 +45,9 @@ struct kg_media_config {
 	unsigned relay_count;            // 0: chosen from the machine
 	int control_cpu;                 // CPU of the calling thread; -1: left to the kernel
 	enum kg_idle idle;
-	uint32_t max_legs;   // 0: 16384
-	uint16_t port_first; // media port range, for sizing and for checks
+	uint32_t max_legs;         // 0: 16384
+	const char *telemetry_dir; // DPDK's telemetry socket: DIR/dpdk/kedge-PID/dpdk_telemetry.v2; NULL: none
+	uint16_t port_first;       // media port range, for sizing and for checks
 	uint16_t port_last;
 };
 
@@ -128,6 +129,9 @@ int kg_media_open(const struct kg_media_config *config, struct kg_media **out, c
 // Leave packet buffers, legs and the nics' rings out of core dumps from now on: a crash may be looked at without
 // hearing what was said. Blocks: no.
 void kg_media_keep_out_of_cores(void);
+
+// What it keeps on disk, to be given to the user whose rights the process takes on. Returns: how many.
+unsigned kg_media_files(const char *files[3]);
 
 // Stop lcores, give nics and memory back. Legs that still live are dropped. Blocks: up to a second.
 void kg_media_close(struct kg_media *media);
