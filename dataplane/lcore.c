@@ -156,8 +156,10 @@ static unsigned take_commands(struct lcore *lcore)
 
 unsigned lcore_commands(struct lcore *lcore)
 {
-	unsigned n = lcore->held_ready ? obey_held(lcore) : 0;
+	unsigned n;
 
+	assert_owner(&lcore->relay.owner);
+	n = lcore->held_ready ? obey_held(lcore) : 0;
 	if (n)
 		relay_add(&lcore->relay.counters[KG_CNT_commands], n);
 	n += take_commands(lcore);
@@ -359,6 +361,7 @@ unsigned lcore_turn(struct lcore *lcore)
 	struct rte_mbuf *packets[RELAY_BURST];
 	unsigned total = 0;
 
+	assert_owner(&lcore->relay.owner);
 	for (unsigned i = 0; i < lcore->nic_count; i++) {
 		if (!lcore->nics[i].own)
 			continue;
@@ -424,6 +427,7 @@ int lcore_run(void *arg)
 
 	prctl(PR_SET_TIMERSLACK, 1000UL); // ns: else 50 us are added to each sleep
 	give_up_rights();
+	owner_take(&relay->owner);
 	while (!lcore->stop) {
 		uint64_t tsc = rte_rdtsc();
 		unsigned n;

@@ -284,6 +284,7 @@ unopened:
 
 bool media_push(struct kg_media *media, unsigned lcore, const struct lcore_command *command)
 {
+	assert_owner(&media->owner);
 	return rte_ring_sp_enqueue_elem(media->lcores[lcore]->commands, (void *)(uintptr_t)command, sizeof(*command)) ==
 	       0;
 }

@@ -330,6 +330,7 @@ int kg_media_poll(struct kg_media *media, kg_media_event_fn fn, void *arg)
 {
 	int events = 0;
 
+	assert_owner(&media->owner);
 	for (unsigned i = 0; i < media->lcore_count; i++)
 		events += take_events(media, i, fn, arg);
 	media_ports_expire(media, false);

@@ -14,8 +14,8 @@
 
 struct rte_mempool;
 
-// One local address's ports. The owner lcore writes `ports`; control keeps its own books, as its view of that table
-// would be late: a port is taken from the create to the RETIRED event.
+// One local address's ports. A leg's owner clears them in `ports`; control keeps its own books, as its view of that
+// table would be late: a port is taken from the create to the RETIRED event.
 struct table {
 	struct kg_addr ip; // its port is 0
 	uint32_t *ports;   // control enters a leg's before it makes the leg, its owner clears them
@@ -53,6 +53,7 @@ struct free_legs {
 };
 
 struct kg_media {
+	struct owner owner; // control's thread
 	struct lcore *lcores[KG_MEDIA_LCORES];
 	unsigned lcore_count, running; // lcores that were launched
 	uint32_t legs_each;            // room of each lcore: its indices are 1 + number * legs_each and up

@@ -50,6 +50,7 @@ void work_drop(struct relay *relay, struct leg *leg, struct rte_mbuf *mbuf, enum
 
 bool relay_tell(struct relay *relay, const struct relay_event *event)
 {
+	assert_owner(&relay->owner);
 	if (rte_ring_sp_enqueue_elem(relay->events, (void *)(uintptr_t)event, sizeof(*event)) == 0)
 		return true;
 	relay_add(&relay->counters[KG_CNT_events_lost], 1);
@@ -163,6 +164,7 @@ void relay_process(struct relay *relay, struct rte_mbuf **packets, unsigned n, u
 	struct work work[RELAY_BURST + 3 * RELAY_AHEAD];
 	unsigned found = 0, admitted = 0, observed = 0, sample;
 
+	assert_owner(&relay->owner);
 	if (unlikely(relay->tsc_cost_tsc == 0))
 		measure_clock(relay);
 	sample = relay->sample = (relay->sample + 1) % n;
@@ -209,6 +211,7 @@ void relay_process(struct relay *relay, struct rte_mbuf **packets, unsigned n, u
 
 void relay_crossed(struct relay *relay, struct rte_mbuf **packets, unsigned n, uint64_t now_tsc)
 {
+	assert_owner(&relay->owner);
 	relay_add(&relay->taken, n);
 	for (unsigned i = 0; i < n; i++) {
 		const struct hand hand = hand_read(packets[i]);
@@ -254,6 +257,7 @@ void relay_hand_over(struct relay *relay, unsigned number, struct rte_mbuf *mbuf
 
 void relay_hand_flush(struct relay *relay)
 {
+	assert_owner(&relay->owner);
 	for (unsigned i = 0; i < KG_MEDIA_LCORES; i++)
 		if (relay->hands[i].count)
 			hand_flush(relay, &relay->hands[i]);
@@ -283,6 +287,7 @@ void relay_sent(struct relay *relay, unsigned nic, unsigned sent)
 {
 	struct relay_tx *tx = &relay->tx[nic];
 
+	assert_owner(&relay->owner);
 	relay_add(&relay->given, sent);
 	for (unsigned i = sent; i < tx->count; i++) {
 		const struct relay_whose *whose = &tx->whose[i];

@@ -8,6 +8,7 @@
 #include <rte_mbuf.h>
 
 #include "leg.h"
+#include "owner.h"
 
 #define RELAY_BURST 64
 #define RELAY_TX 256 // packets that may wait for one nic within a turn
@@ -34,7 +35,7 @@ struct relay_addr {
 };
 
 // All of them. Control builds a new list for each change and the owner swaps it; the port tables live on from one to
-// the next and are written by the owner only.
+// the next: control enters a leg's ports before it makes the leg, the leg's owner clears them.
 #define RELAY_ADDR_SLOTS (2 * RELAY_ADDRS)
 struct relay_addrs {
 	unsigned count;
@@ -103,6 +104,8 @@ struct relay {
 		unsigned count;
 		struct rte_mbuf *packets[RELAY_BURST];
 	} hands[KG_MEDIA_LCORES];
+
+	struct owner owner; // its thread
 };
 
 // Take one burst from a nic through classify, admit, observe and forward. Packets that leave wait in relay->tx, the
