@@ -189,6 +189,7 @@ static const struct entry {
 	{EVHTTP_REQ_GET, "/v1/legs/*", get_leg},
 	{EVHTTP_REQ_GET, "/v1/nics", get_nics},
 	{EVHTTP_REQ_GET, "/v1/captures/*", api_capture},
+	{EVHTTP_REQ_GET, "/v1/traces/*", api_trace},
 	{EVHTTP_REQ_GET, "/v1/lcores", get_lcores},
 	{EVHTTP_REQ_GET, "/v1/lcores/graph", get_graph},
 	{EVHTTP_REQ_GET, "/v1/stats", get_stats},

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// GET /v1/captures/NIC?count=N: the nic's media frames as pcapng, while they pass. It ends after N frames, when the
-// client goes, or with the engine. A client that reads slowly loses frames, which the last block counts. They are what
-// people say to each other: only who may open the socket gets them, not every user and browser of this host, and from
-// the first one on the process leaves no core dump, as media is in ordinary memory then.
+// GET /v1/captures/NIC?count=N: the nic's media frames as pcapng, while they pass; GET /v1/traces/LEG?count=N: those
+// that come to and leave from one leg's ports. It ends after N frames, when the client goes, or with the leg or the
+// engine. A client that reads slowly loses frames, which the last block counts. They are what people say to each other:
+// only who may open the socket gets them, not every user and browser of this host, and from the first one on the
+// process leaves no core dump, as media is in ordinary memory then.
 
 #include <errno.h>
 #include <stdlib.h>
@@ -33,7 +34,8 @@ struct api_capture {
 	struct event *turn;
 	unsigned nic;
 	uint64_t want, seen;
-	char name[64];
+	bool leg;
+	char what[8], name[64]; // "nic" or "leg", and which
 };
 
 static void capture_free(struct api_capture *capture)
@@ -55,7 +57,7 @@ static void on_closed(struct evhttp_connection *connection, void *arg)
 
 	if (!evhttp_request_get_connection(capture->request))
 		evhttp_request_free(capture->request);
-	kg_info("api", "the capture of nic %s was ended by its reader after %llu frames", capture->name,
+	kg_info("api", "the capture of %s %s was ended by its reader after %llu frames", capture->what, capture->name,
 		(unsigned long long)capture->seen);
 	capture_free(capture);
 }
@@ -85,9 +87,18 @@ static void finish(struct api_capture *capture, struct evbuffer *bytes)
 			kg_media_capture_lost(capture->api->options.media, capture->nic)));
 	send_bytes(capture, bytes);
 	evhttp_connection_set_closecb(evhttp_request_get_connection(request), NULL, NULL);
-	kg_info("api", "the capture of nic %s has its %llu frames", capture->name, (unsigned long long)capture->seen);
+	kg_info("api", "the capture of %s %s has %llu frames%s", capture->what, capture->name,
+		(unsigned long long)capture->seen, capture->seen < capture->want ? ": the leg ended" : "");
 	capture_free(capture);
 	evhttp_send_reply_end(request);
+}
+
+// Did its leg end? What was received before is in the ring still.
+static bool is_over(const struct api_capture *capture)
+{
+	struct calls_leg_place place;
+
+	return capture->leg && !calls_leg_place(capture->api->options.calls, capture->name, &place);
 }
 
 static void on_turn(evutil_socket_t fd, short what, void *arg)
@@ -96,6 +107,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
 	struct api_capture *capture = arg;
 	struct evbuffer *bytes;
 	struct kg_captured frame;
+	bool over = is_over(capture), empty = false;
 
 	if (waiting(capture) > MAX_WAITING)
 		return; // what does not fit into the ring meanwhile is lost, and counted there
@@ -103,13 +115,14 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
 	if (!bytes)
 		return;
 	for (unsigned i = 0; i < FRAMES_A_TURN && capture->seen < capture->want; i++) {
-		if (!kg_media_capture_read(capture->api->options.media, capture->nic, &frame, data))
+		empty = !kg_media_capture_read(capture->api->options.media, capture->nic, &frame, data);
+		if (empty)
 			break;
 		capture->seen++;
 		evbuffer_add(bytes, block,
 			pcapng_packet(block, frame.time_ns, data, frame.copied, frame.length, frame.outgoing));
 	}
-	if (capture->seen == capture->want)
+	if (capture->seen == capture->want || (over && empty))
 		finish(capture, bytes);
 	else
 		send_bytes(capture, bytes);
@@ -176,26 +189,16 @@ static void leave_no_core(void)
 	kg_info("api", "media is in ordinary memory now: a crash leaves no core dump any more");
 }
 
-void api_capture(struct api *api, struct evhttp_request *request, const char *id)
+// Begin, or say why not. only: NULL takes all of the nic's.
+static void begin(struct api *api, struct evhttp_request *request, unsigned nic, const struct kg_capture_only *only,
+	const char *id, uint64_t count)
 {
 	const struct timeval turn = {0, TURN_MS * 1000};
-	struct evhttp_connection *connection = evhttp_request_get_connection(request);
-	uint64_t count = read_count(request);
-	int nic = nic_find(api, id), error;
-	struct api_capture *capture;
+	struct api_capture *capture = capture_create(api, request, nic);
+	struct evbuffer *bytes = evbuffer_new();
+	int error = capture && bytes ? kg_media_capture_start(api->options.media, nic, only) : -ENOMEM;
 	uint8_t head[2 * PCAPNG_ROOM];
-	struct evbuffer *bytes;
 
-	if (!over_the_socket(connection))
-		return api_problem(
-			request, 403, "Not here", "captures are given on api.socket only: kedgectl asks there");
-	if (nic < 0)
-		return api_problem(request, 404, "No such nic", "GET /v1/nics lists those that there are");
-	if (!count)
-		return api_problem(request, 400, "No count", "write ?count=N, the number of frames to capture");
-	capture = capture_create(api, request, (unsigned)nic);
-	bytes = evbuffer_new();
-	error = capture && bytes ? kg_media_capture_start(api->options.media, (unsigned)nic) : -ENOMEM;
 	if (error) {
 		if (capture)
 			event_free(capture->turn);
@@ -206,19 +209,56 @@ void api_capture(struct api *api, struct evhttp_request *request, const char *id
 			error == -EBUSY ? "somebody captures on this nic already: one at a time" : strerror(-error));
 	}
 	snprintf(capture->name, sizeof(capture->name), "%s", id);
+	snprintf(capture->what, sizeof(capture->what), "%s", only ? "leg" : "nic");
+	capture->leg = only != NULL;
 	capture->want = count;
 	capture->next = api->captures;
 	api->captures = capture;
 	leave_no_core();
 	event_add(capture->turn, &turn);
-	evhttp_connection_set_timeout(connection, 0);
-	evhttp_connection_set_closecb(connection, on_closed, capture);
+	evhttp_connection_set_timeout(evhttp_request_get_connection(request), 0);
+	evhttp_connection_set_closecb(evhttp_request_get_connection(request), on_closed, capture);
 	evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type", "application/x-pcapng");
 	evhttp_send_reply_start(request, 200, "OK");
 	evbuffer_add(bytes, head, pcapng_begin(head, "kedge " KEDGE_VERSION, id, KG_CAPTURE_SNAP));
 	send_bytes(capture, bytes);
 	evbuffer_free(bytes);
-	kg_info("api", "nic %s: %llu frames of media are captured", id, (unsigned long long)count);
+	kg_info("api", "%s %s: %llu frames of media are captured", capture->what, id, (unsigned long long)count);
+}
+
+// Returns: the count, or 0: the request was answered.
+static uint64_t admitted(struct evhttp_request *request, bool found, const char *title, const char *where)
+{
+	uint64_t count = read_count(request);
+
+	if (!over_the_socket(evhttp_request_get_connection(request)))
+		api_problem(request, 403, "Not here", "captures are given on api.socket only: kedgectl asks there");
+	else if (!found)
+		api_problem(request, 404, title, where);
+	else if (!count)
+		api_problem(request, 400, "No count", "write ?count=N, the number of frames to capture");
+	else
+		return count;
+	return 0;
+}
+
+void api_capture(struct api *api, struct evhttp_request *request, const char *id)
+{
+	int nic = nic_find(api, id);
+	uint64_t count = admitted(request, nic >= 0, "No such nic", "GET /v1/nics lists those that there are");
+
+	if (count)
+		begin(api, request, (unsigned)nic, NULL, id, count);
+}
+
+void api_trace(struct api *api, struct evhttp_request *request, const char *id)
+{
+	struct calls_leg_place place;
+	bool found = calls_leg_place(api->options.calls, id, &place);
+	uint64_t count = admitted(request, found, "No such leg", "GET /v1/legs lists those that live");
+
+	if (count)
+		begin(api, request, place.nic, &place.ports, id, count);
 }
 
 void api_captures_close(struct api *api)

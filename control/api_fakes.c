@@ -145,8 +145,15 @@ const char *kg_media_graph(void)
 	return "rx -> classify -> tx\n";
 }
 
-int kg_media_capture_start(struct kg_media *media, unsigned nic)
+bool calls_leg_place(struct calls *calls, const char *id, struct calls_leg_place *out)
 {
+	*out = (struct calls_leg_place){.ports = {.rtcp_mux = true}};
+	return strcmp(id, FAKE_LEG) == 0 && !api_fakes.leg_gone;
+}
+
+int kg_media_capture_start(struct kg_media *media, unsigned nic, const struct kg_capture_only *only)
+{
+	api_fakes.capturing_leg = only != NULL;
 	if (api_fakes.capturing)
 		return -EBUSY;
 	api_fakes.capturing = true;
@@ -155,6 +162,8 @@ int kg_media_capture_start(struct kg_media *media, unsigned nic)
 
 bool kg_media_capture_read(struct kg_media *media, unsigned nic, struct kg_captured *out, uint8_t data[KG_CAPTURE_SNAP])
 {
+	if (api_fakes.capture_silent)
+		return false;
 	*out = (struct kg_captured){.time_ns = 1000000001, .length = 3000, .copied = 100, .outgoing = true};
 	memset(data, 0xab, 100);
 	return true;

@@ -16,7 +16,9 @@ struct api_fakes {
 	struct kg_nic_info nic;
 	unsigned hangups;
 	int reload_error;
-	bool capturing;
+	bool capturing, capturing_leg; // somebody; of one leg
+	bool capture_silent;           // no frame comes
+	bool leg_gone;
 	const char *reload_report;
 };
 extern struct api_fakes api_fakes;

@@ -35,8 +35,9 @@ json_t *api_stats_json(struct api *api);
 // metrics.c: Prometheus text
 void metrics_write(struct api *api, struct evbuffer *out);
 
-// api_capture.c: a nic's frames as pcapng
+// api_capture.c: a nic's or a leg's frames as pcapng
 void api_capture(struct api *api, struct evhttp_request *request, const char *id);
+void api_trace(struct api *api, struct evhttp_request *request, const char *id);
 void api_captures_close(struct api *api);
 
 // api_events.c: server-sent events

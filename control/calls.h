@@ -42,6 +42,12 @@ json_t *calls_show_json(struct calls *calls, const char *id); // NULL: not found
 json_t *calls_legs_json(struct calls *calls);                 // {"items": [...]}, each leg with "call"
 json_t *calls_leg_json(struct calls *calls, const char *id);
 int calls_hangup(struct calls *calls, const char *id); // 0, or -ENOENT
+// Where a leg that lives has its media: its nic and local ports. Returns: false where there is no such leg (any more).
+struct calls_leg_place {
+	unsigned nic;
+	struct kg_capture_only ports;
+};
+bool calls_leg_place(struct calls *calls, const char *id, struct calls_leg_place *out);
 void calls_shutdown(struct calls *calls);              // refuse new ones (503), end all with CANCEL or BYE
 // Nothing lives: calls, legs, dialogs. Sessions that only absorb their peers' late copies do not count.
 bool calls_idle(const struct calls *calls);

@@ -284,13 +284,30 @@ json_t *calls_legs_json(struct calls *calls)
 	return items(list);
 }
 
-json_t *calls_leg_json(struct calls *calls, const char *id)
+static struct party *party_named(struct calls *calls, const char *id)
 {
 	struct party *party;
 
 	for (struct anchor *anchor = calls->anchors; anchor; anchor = anchor->next)
 		for (unsigned i = 0; (party = anchor_party(anchor, i)); i++)
 			if (strcmp(party->id, id) == 0)
-				return leg_with_call(party);
+				return party;
 	return NULL;
+}
+
+json_t *calls_leg_json(struct calls *calls, const char *id)
+{
+	struct party *party = party_named(calls, id);
+
+	return party ? leg_with_call(party) : NULL;
+}
+
+bool calls_leg_place(struct calls *calls, const char *id, struct calls_leg_place *out)
+{
+	const struct party *party = party_named(calls, id);
+
+	if (!party || !party->leg.live)
+		return false;
+	*out = (struct calls_leg_place){party->leg.config.nic, {party->leg.config.local, party->leg.config.rtcp_mux}};
+	return true;
 }

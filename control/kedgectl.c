@@ -32,8 +32,10 @@ static const struct command {
 	{"call", "hangup", "ID", "DELETE", "/v1/calls/%s", table_hangup, "end a call: CANCEL or BYE to both parties"},
 	{"leg", "list", NULL, "GET", "/v1/legs", table_legs, "the media legs that live"},
 	{"leg", "show", "ID", "GET", "/v1/legs/%s", table_leg, "one leg: addresses, packets, loss, jitter, drops"},
+	{"leg", "trace", "ID --count N --file F", NULL, "/v1/traces/%s", NULL,
+		"one leg's frames as pcapng, in and out; ends with the leg"},
 	{"nic", "show", NULL, "GET", "/v1/nics", table_nics, "nics: driver, addresses, rings, packets"},
-	{"nic", "capture", "NIC --count N --file F", NULL, NULL, NULL,
+	{"nic", "capture", "NIC --count N --file F", NULL, "/v1/captures/%s", NULL,
 		"media frames as pcapng: what tcpdump no longer sees; F may be -"},
 	{"lcore", "show", "--graph", "GET", "/v1/lcores", table_lcores,
 		"lcores: load and each stage's cost; --graph draws the pipeline"},
@@ -272,10 +274,11 @@ static bool good_argument(const char *text)
 	       strspn(text, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_.@") == strlen(text);
 }
 
-// nic capture NIC --count N --file F, in any order.
-static int capture(int argc, char **argv, const char *socket_path)
+// nic capture NIC --count N --file F, leg trace ID ..., in any order.
+static int capture(const struct command *command, int argc, char **argv, const char *socket_path)
 {
-	const char *nic = NULL, *count = "1000", *file = NULL;
+	const char *id = NULL, *count = "1000", *file = NULL;
+	char path[256];
 	int fd, result;
 
 	for (int i = 0; i < argc; i++) {
@@ -283,20 +286,24 @@ static int capture(int argc, char **argv, const char *socket_path)
 			count = argv[++i];
 		else if (strcmp(argv[i], "--file") == 0 && i + 1 < argc)
 			file = argv[++i];
-		else if (!nic && good_argument(argv[i]) && *argv[i] != '-')
-			nic = argv[i];
+		else if (!id && good_argument(argv[i]) && *argv[i] != '-')
+			id = argv[i];
 		else
-			return fprintf(stderr, "kedgectl: \"%s\" does not fit here:\n", argv[i]), usage(stderr, "nic");
+			return fprintf(stderr, "kedgectl: \"%s\" does not fit here:\n", argv[i]),
+			       usage(stderr, command->noun);
 	}
-	if (!nic || !file || !*count || count[strspn(count, "0123456789")] || strlen(count) > 9) {
-		fprintf(stderr, "kedgectl: nic capture needs a nic (`kedgectl nic show` lists them), --count with a "
-				"number and --file:\n");
-		return usage(stderr, "nic");
+	if (!id || !file || !*count || count[strspn(count, "0123456789")] || strlen(count) > 9) {
+		fprintf(stderr,
+			"kedgectl: %s %s needs a %s (`kedgectl %s %s` lists them), --count with a number and --file:\n",
+			command->noun, command->verb, command->noun, command->noun,
+			strcmp(command->noun, "nic") == 0 ? "show" : "list");
+		return usage(stderr, command->noun);
 	}
 	fd = connect_to(socket_path);
 	if (fd < 0)
 		return 3;
-	result = capture_run(fd, nic, count, file);
+	snprintf(path, sizeof(path), command->path, id);
+	result = capture_run(fd, path, count, file);
 	close(fd);
 	return result;
 }
@@ -326,7 +333,7 @@ int main(int argc, char **argv)
 	if (!command)
 		return 2;
 	if (!command->method)
-		return capture(argc - optind - 2, argv + optind + 2, socket_path);
+		return capture(command, argc - optind - 2, argv + optind + 2, socket_path);
 	for (int i = optind + 2; i < argc; i++) {
 		if (strcmp(argv[i], "-j") == 0)
 			raw = true;

@@ -10,7 +10,7 @@
 int refused(const char *text, bool raw);
 // Copy a capture from the engine's socket `fd` into a file ("-": standard output) until it has `count` frames, the
 // engine ends it or a signal does. Returns: the exit status.
-int capture_run(int fd, const char *nic, const char *count, const char *file);
+int capture_run(int fd, const char *path, const char *count, const char *file);
 
 void table_calls(const json_t *answer);
 void table_call(const json_t *answer);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `kedgectl nic capture`: the engine's answer, as it comes, into a file.
+// `kedgectl nic capture` and `leg trace`: the engine's answer, as it comes, into a file.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -97,7 +97,7 @@ static bool write_all(int fd, const char *data, size_t length)
 	return true;
 }
 
-static int copy(int from, int to, char *text, char *body, size_t length)
+static int copy(int from, int to, uint64_t wanted, char *text, char *body, size_t length)
 {
 	struct counter counter = {.have = 0};
 	bool tty = isatty(STDERR_FILENO);
@@ -123,21 +123,20 @@ static int copy(int from, int to, char *text, char *body, size_t length)
 		length = (size_t)got;
 	}
 	fprintf(stderr, "%s%llu frames%s\n", tty ? "\r" : "", (unsigned long long)counter.packets,
-		counter.ended ? ""
+		counter.ended ? counter.packets < wanted ? ": the leg ended" : ""
 		: stopped     ? ", stopped here"
 			      : ": the engine ended it");
 	return counter.ended || stopped ? 0 : 1;
 }
 
-int capture_run(int fd, const char *nic, const char *count, const char *file)
+int capture_run(int fd, const char *path, const char *count, const char *file)
 {
 	const struct timeval patience = {1, 0};
 	const struct sigaction action = {.sa_handler = on_signal};
 	char request[512], *text = malloc(ROOM), *body;
 	size_t length;
 	int status, to, result;
-	int size = snprintf(
-		request, sizeof(request), "GET /v1/captures/%s?count=%s HTTP/1.0\r\nHost: kedge\r\n\r\n", nic, count);
+	int size = snprintf(request, sizeof(request), "GET %s?count=%s HTTP/1.0\r\nHost: kedge\r\n\r\n", path, count);
 
 	if (!text || size >= (int)sizeof(request) || send(fd, request, (size_t)size, MSG_NOSIGNAL) != size) {
 		free(text);
@@ -158,7 +157,7 @@ int capture_run(int fd, const char *nic, const char *count, const char *file)
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
-	result = copy(fd, to, text, body, length);
+	result = copy(fd, to, strtoull(count, NULL, 10), text, body, length);
 	if (to != STDOUT_FILENO)
 		close(to);
 	free(text);

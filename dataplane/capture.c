@@ -6,6 +6,7 @@
 
 #include "capture.h"
 #include "relay.h"
+#include "rtp.h"
 
 static void put(struct capture *capture, uint64_t at, const void *from, uint32_t length)
 {
@@ -25,6 +26,22 @@ static void get(const struct capture *capture, uint64_t at, void *to, uint32_t l
 	memcpy((uint8_t *)to + first, capture->data, length - first);
 }
 
+bool capture_wants(const struct capture_filter *filter, const uint8_t *frame, size_t size, bool outgoing)
+{
+	size_t ip = size >= 16 && rtp_get16(frame + 12) == 0x8100 ? 18 : 14, udp, at;
+	uint8_t family = size > ip ? frame[ip] >> 4 : 0;
+	unsigned port;
+
+	if (family != filter->family)
+		return false;
+	udp = ip + (family == 4 ? (frame[ip] & 15u) * 4 : 40);
+	at = family == 4 ? ip + (outgoing ? 12 : 16) : ip + (outgoing ? 8 : 24);
+	if (size < udp + 8 || size < ip + 40 - (family == 4 ? 20 : 0) || frame[ip + (family == 4 ? 9 : 6)] != 17)
+		return false;
+	port = rtp_get16(frame + udp + (outgoing ? 0 : 2));
+	return port - filter->port < filter->ports && memcmp(frame + at, filter->ip, family == 4 ? 4 : 16) == 0;
+}
+
 void capture_burst(struct capture *capture, struct rte_mbuf **packets, unsigned n, uint64_t tsc, bool outgoing)
 {
 	uint64_t head = capture->head, tail = __atomic_load_n(&capture->tail, __ATOMIC_ACQUIRE);
@@ -36,6 +53,9 @@ void capture_burst(struct capture *capture, struct rte_mbuf **packets, unsigned 
 			.copied = size < CAPTURE_SNAP ? size : CAPTURE_SNAP,
 			.outgoing = outgoing};
 
+		if (capture->filter.ports &&
+			!capture_wants(&capture->filter, rte_pktmbuf_mtod(packets[i], const uint8_t *), size, outgoing))
+			continue;
 		if (head + sizeof(frame) + frame.copied - tail > CAPTURE_BYTES) {
 			relay_add(&capture->lost, 1);
 			continue;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "kg_media.h"
@@ -11,7 +12,18 @@
 #define CAPTURE_BYTES (4u << 20) // power of two
 #define CAPTURE_SNAP KG_CAPTURE_SNAP
 
+// Which frames are taken: of one local address and its one or two ports; ports 0: all.
+struct capture_filter {
+	uint8_t ip[16]; // IPv4: the first four
+	uint8_t family;
+	uint16_t port, ports; // host order
+};
+
+// Is it UDP from (outgoing) or to the filter's address and ports? An 802.1Q tag and IPv4 options are passed over. Pure.
+bool capture_wants(const struct capture_filter *filter, const uint8_t *frame, size_t size, bool outgoing);
+
 struct capture {
+	struct capture_filter filter;               // control, before the lcore has it
 	uint64_t head;                              // relay: rw, control: ro
 	uint64_t lost;                              // relay: rw, control: ro; frames that found no room
 	uint64_t tail __attribute__((aligned(64))); // control: rw, relay: ro

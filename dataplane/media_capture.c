@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include <rte_cycles.h>
@@ -18,13 +19,27 @@ static bool is_open(const struct media_capture *capture)
 	return false;
 }
 
-static bool start_one(struct kg_media *media, unsigned nic, unsigned lcore)
+static struct capture_filter filter_of(const struct kg_capture_only *only)
+{
+	struct capture_filter filter = {.ports = 0};
+
+	if (!only)
+		return filter;
+	memcpy(filter.ip, only->local.ip, sizeof(filter.ip));
+	filter.family = only->local.family;
+	filter.port = only->local.port;
+	filter.ports = only->rtcp_mux ? 1 : 2;
+	return filter;
+}
+
+static bool start_one(struct kg_media *media, unsigned nic, const struct kg_capture_only *only, unsigned lcore)
 {
 	struct capture *ring = aligned_alloc(64, sizeof(*ring));
 
 	if (!ring)
 		return false;
 	ring->head = ring->tail = ring->lost = 0;
+	ring->filter = filter_of(only);
 	if (!media_push(media, lcore, &(struct lcore_command){.type = LCORE_CAPTURE, .leg = nic, .block = ring})) {
 		free(ring);
 		return false;
@@ -33,7 +48,7 @@ static bool start_one(struct kg_media *media, unsigned nic, unsigned lcore)
 	return true;
 }
 
-int kg_media_capture_start(struct kg_media *media, unsigned nic)
+int kg_media_capture_start(struct kg_media *media, unsigned nic, const struct kg_capture_only *only)
 {
 	struct media_capture *capture;
 
@@ -45,7 +60,7 @@ int kg_media_capture_start(struct kg_media *media, unsigned nic)
 	capture->end = false;
 	capture->tell = 0;
 	for (unsigned i = 0; i < media->lcore_count; i++) {
-		if (start_one(media, nic, i))
+		if (start_one(media, nic, only, i))
 			continue;
 		kg_media_capture_stop(media, nic);
 		return -EAGAIN;

@@ -168,16 +168,21 @@ int kg_media_leg_stats(struct kg_media *media, kg_leg_id id, struct kg_leg_stats
 // Returns: number of events.
 int kg_media_poll(struct kg_media *media, kg_media_event_fn fn, void *arg);
 
-// Captures: copies of what a nic receives and sends for the media plane (tcpdump no longer sees it). One for a nic at a
-// time.
+// Captures: copies of what a nic receives and sends for the media plane (tcpdump no longer sees it), or of what comes to
+// and leaves from one leg's ports there. One for a nic at a time.
+struct kg_capture_only {
+	struct kg_addr local; // the leg's, and its port + 1
+	bool rtcp_mux;        // not the port + 1
+};
 #define KG_CAPTURE_SNAP 2048
 struct kg_captured {
 	uint64_t time_ns; // CLOCK_REALTIME
 	uint32_t length, copied;
 	bool outgoing;
 };
-// Returns: 0, or -ENOENT, -EBUSY (somebody looks, or the last one has not ended), -ENOMEM, -EAGAIN.
-int kg_media_capture_start(struct kg_media *media, unsigned nic);
+// only: NULL takes every frame. Returns: 0, or -ENOENT, -EBUSY (somebody looks, or the last one has not ended), -ENOMEM,
+// -EAGAIN.
+int kg_media_capture_start(struct kg_media *media, unsigned nic, const struct kg_capture_only *only);
 // The next frame. Returns: false where there is none now.
 bool kg_media_capture_read(
 	struct kg_media *media, unsigned nic, struct kg_captured *out, uint8_t data[KG_CAPTURE_SNAP]);

@@ -44,7 +44,7 @@ FAULTS = [
     dict(name="strangers belong to the first trunk", file="control/router.c", test="ns:calls/stranger",
          old="	int best = -1, best_prefix = -1;\n", new="	int best = 0, best_prefix = -1;\n"),
     dict(name="latching is not bound to the address", file="dataplane/relay_admit.c", test="unit:relay_addr",
-         old="	if (!leg_ip_same(&source, &leg->in.remote_ip))\n", new="	if (!leg->in.id)\n"),
+         old="	if (!leg_ip_same(&source, &leg->in.remote_ip))\n", new="	if (!leg_ip_same(&source, &source))\n"),
     dict(name="a living stream's port can be taken over", file="dataplane/latch.c", test="unit:relay_addr",
          old="	if (leg->in.flags & LEG_PROVED && !goes_on(", new="	if (!leg->in.id && !goes_on("),
     dict(name="IPv6 goes out without its checksum", file="dataplane/leg.c", test="unit:relay_addr",

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""kedgectl nic capture: media that tcpdump no longer sees, as tshark reads it; a slow or vanishing reader hurts nobody."""
+"""kedgectl nic capture and leg trace: media that tcpdump no longer sees, as tshark reads it; a slow or vanishing reader hurts
+nobody."""
 
 import contextlib
 import os
@@ -10,9 +11,10 @@ import time
 
 import netns
 import rtp
-from calls import Parties
+from calls import ENGINE, Parties
 from engine import Engine, program
 from run import Suite
+from test_d_addresses import answered, hang_up
 
 
 class Ground:
@@ -29,9 +31,12 @@ class Ground:
             yield p, call, other
             p.hang_up(call, other)
 
-    def capture(self, *words, **options):
-        return self.bed.start(self.bed.engine, [program("kedgectl"), "-s", self.engine.socket, "nic", "capture", *words],
+    def capture(self, *words, what=("nic", "capture"), **options):
+        return self.bed.start(self.bed.engine, [program("kedgectl"), "-s", self.engine.socket, *what, *words],
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+    def trace(self, *words):
+        return self.capture(*words, what=("leg", "trace"))
 
 
 def fields(file, what):
@@ -69,6 +74,41 @@ def test_media_both_ways(ground):
             assert [p for p in ways[way] if len(p) == len(wanted[0])] == wanted, f"{way}: not the packets of the call"
         interfaces = subprocess.run(["capinfos", file], stdout=subprocess.PIPE, text=True, check=True).stdout
         assert "Number of packets:   42" in interfaces and "kedge" in interfaces, interfaces
+
+
+def test_one_leg(ground):
+    """Of two calls over the same nic one leg's frames, both ways, those of a stranger too; until the leg ends."""
+    file, family = ground.bed.path("leg.pcapng"), "ipv6" if netns.FAMILY[0] == 6 else "ip"
+    with ground.call() as (p, call, other):
+        with contextlib.ExitStack() as stack:
+            call2, other2 = answered(p.a, p.b, ENGINE, 7100, 8100)
+            ends = [rtp.End(ground.bed.caller, p.a.address, 7100), rtp.End(ground.bed.callee, p.b.address, 8100)]
+            for end in ends:
+                stack.callback(end.close)
+            ours = call2.answer.media()
+            leg = next(leg for leg in ground.api.get("/v1/legs")["items"] if leg["local"].endswith(f":{ours[1]}"))
+            taking = ground.trace(leg["id"], "--count", "1000", "--file", file)
+            netns.wait_for("the file to begin", lambda: os.path.exists(file) and os.path.getsize(file) > 0, 5)
+            second = ground.trace(leg["id"], "--count", "1", "--file", "/dev/null")
+            assert "somebody captures on this nic already" in second.communicate(timeout=5)[1].decode()
+            p.talk(call, other, count=10)
+            rtp.talk(*ends, call2.answer.media(), other2.invite.media(), count=10)  # and one RTCP each way
+            sock = netns.udp_socket(ground.bed.caller, netns.STRANGER, 7999)
+            sock.sendto(rtp.build(False, 0, 1, 160, 9, bytes(160)), ours)
+            sock.close()
+            time.sleep(0.2)
+            hang_up(p.a, call2, other2)
+            err = taking.communicate(timeout=10)[1].decode()
+            assert taking.returncode == 0 and "23 frames: the leg ended" in err, err
+        rows = fields(file, ["frame.packet_flags_direction", f"{family}.src", "udp.srcport", f"{family}.dst", "udp.dstport"])
+        ports = {str(ours[1]), str(ours[1] + 1)}
+        assert len(rows) == 23, rows
+        assert sum(row[3] == ours[0] and row[4] in ports for row in rows) == 12, rows
+        assert sum(row[1] == ours[0] and row[2] in ports for row in rows) == 11, rows
+        assert [row[2] for row in rows].count("7999") == 1, rows
+    gone = ground.trace(leg["id"], "--count", "1", "--file", "/dev/null")
+    err = gone.communicate(timeout=5)[1].decode()
+    assert gone.returncode == 1 and "No such leg" in err and "/v1/legs" in err, err
 
 
 def test_refusals(ground):
@@ -146,7 +186,7 @@ def after_all_is_given_back(ground):
     ground.engine.stop()
 
 
-TESTS = [test_media_both_ways, test_refusals, test_on_the_socket_only, test_one_after_the_other, test_slow_reader]
+TESTS = [test_media_both_ways, test_one_leg, test_refusals, test_on_the_socket_only, test_one_after_the_other, test_slow_reader]
 
 
 @contextlib.contextmanager
