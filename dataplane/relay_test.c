@@ -339,6 +339,18 @@ static void a_later_source_goes_on_the_same_line(void **state)
 	assert_int_equal(rig->relay->cold[1].sources, 2);
 }
 
+// The two packets that make a later source believed may lie on either side of 65535, and our line may wrap meanwhile.
+static void a_later_source_may_wrap(void **state)
+{
+	assert_int_equal(send_rtp(&leg_a, 65534, 4294967295u, 0x11), 1);
+	assert_int_equal(send_rtp(&leg_a, 65535, 159, 0x11), 1);
+	assert_int_equal(send_rtp(&leg_a, 65535, 4294967290u, 0x22), 0);
+	assert_int_equal(send_rtp(&leg_a, 0, 154, 0x22), 1);
+	assert_int_equal(rtp_get16(payload_of(0) + 2), 0);
+	assert_int_equal(rtp_get32(payload_of(0) + 4), 159 + 2 * 160);
+	assert_int_equal(rig->relay->legs[1].stream.source.highest & 0xffff, 0);
+}
+
 static void loss_duplicates_and_order_are_counted(void **state)
 {
 	static const uint16_t sequence[] = {65533, 65534, 0, 65535, 1, 1, 4};
@@ -713,6 +725,7 @@ int main(void)
 		TEST(rtcp_passes_on_its_own_port),
 		TEST(rtcp_mux_uses_the_rtp_port),
 		TEST(a_later_source_goes_on_the_same_line),
+		TEST(a_later_source_may_wrap),
 		TEST(a_silent_or_moved_source_is_replaced_at_once),
 		TEST(a_line_goes_on_from_its_newest_packet),
 		TEST(a_later_sources_own_rtcp_is_mapped),

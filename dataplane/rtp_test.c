@@ -296,6 +296,23 @@ static void a_leap_of_the_timestamp_is_no_jitter(void **state)
 	assert_int_equal(source.jitter_q4, 0);
 }
 
+// A day's worth of the clock that remembers when a source was heard, and the RTP timestamp: both go round.
+static void times_go_round(void **state)
+{
+	const uint64_t tick = 1ull << RTP_HEARD_TICKS, round = 1ull << (32 + RTP_HEARD_TICKS);
+	struct rtp_source source = {0};
+
+	rtp_source_heard(&source, 5 * round - 10 * tick);
+	assert_int_equal(rtp_source_age_tsc(&source, 5 * round - 10 * tick), 0);
+	assert_in_range(rtp_source_age_tsc(&source, 5 * round + 10 * tick), 18 * tick, 22 * tick);
+	rtp_source_heard(&source, 5 * round); // 0 would mean that nobody was heard
+	assert_int_not_equal(source.heard_q, 0);
+	source = (struct rtp_source){0};
+	for (uint32_t i = 0; i < 100; i++)
+		rtp_source_timing(&source, 4294967000u + 160 * i, 4294960000u + 160 * i, 8000);
+	assert_int_equal(source.jitter_q4, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -308,6 +325,7 @@ int main(void)
 		cmocka_unit_test(jitter_follows_rfc_3550),
 		cmocka_unit_test(a_leap_of_the_timestamp_is_no_jitter),
 		cmocka_unit_test(jitter_is_not_fooled),
+		cmocka_unit_test(times_go_round),
 		cmocka_unit_test(an_earlier_source_is_not_our_line),
 		cmocka_unit_test(wraps_come_back_with_the_sequence),
 		cmocka_unit_test(extended_reports_and_nacks_are_translated),
