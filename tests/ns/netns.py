@@ -15,7 +15,7 @@ KEDGE_WORLD changes the picture, so that the same tests run over other networks:
    af_packet  both interfaces by af_packet
    ip6        fd77:1::N and fd77:2::N instead
    mixed      the caller has IPv4, the callee IPv6
-   lcores     two relay lcores, interfaces of two queues; the kernel spreads packets over these as it likes
+   lcores     as mixed, with two relay lcores and interfaces of two queues, over which the kernel spreads packets as it likes
    nat        the caller has 192.168.77.N and a NAT between it and the engine, which has 10.77.1.2 outside
 """
 
@@ -36,7 +36,7 @@ assert WORLD in ("ip4", "af_packet", "ip6", "mixed", "nat", "lcores"), f"KEDGE_W
 DRIVER = "af_packet" if WORLD == "af_packet" else "af_xdp"
 NAT = WORLD == "nat"
 QUEUES = ("numtxqueues", "2", "numrxqueues", "2") if WORLD == "lcores" else ()
-FAMILY = {"ip6": (6, 6), "mixed": (4, 6)}.get(WORLD, (4, 4))  # of the caller's and of the callee's side
+FAMILY = {"ip6": (6, 6), "mixed": (4, 6), "lcores": (4, 6)}.get(WORLD, (4, 4))  # of the caller's and of the callee's side
 
 
 def at_caller(n):
