@@ -130,24 +130,65 @@ static bool make_books(struct kg_media *media)
 	return media->slots && media->lingers;
 }
 
+// For each queue its ring twice, and what lcores and TAPs hold.
+static unsigned pool_room(unsigned nics, unsigned lcores)
+{
+	return (nics * lcores + 1) * 3 * NIC_RING;
+}
+
+bool media_pool_is_first(const struct kg_media *media, unsigned lcore)
+{
+	unsigned first = 0;
+
+	while (media->pools[first] != media->pools[lcore])
+		first++;
+	return first == lcore;
+}
+
+static unsigned node_of(unsigned lcore)
+{
+	return rte_lcore_to_socket_id(eal_relay_lcore(lcore));
+}
+
+// A pool on each NUMA node that has relay lcores, as large as their queues need.
+static bool make_pools(struct kg_media *media, unsigned nics)
+{
+	for (unsigned i = 0; i < KG_MEDIA_LCORES; i++) {
+		unsigned first = 0, lcores = 0;
+		char name[16];
+
+		if (i >= media->lcore_count) { // of a nic's queues beyond
+			media->pools[i] = media->pools[i % media->lcore_count];
+			continue;
+		}
+		while (node_of(first) != node_of(i))
+			first++;
+		for (unsigned j = 0; j < media->lcore_count; j++)
+			lcores += node_of(j) == node_of(i);
+		snprintf(name, sizeof(name), "media%u", i);
+		media->pools[i] = first < i ? media->pools[first]
+					    : rte_pktmbuf_pool_create(name, pool_room(nics, lcores), 256, 0,
+						      RTE_MBUF_DEFAULT_BUF_SIZE, (int)node_of(i));
+		if (!media->pools[i])
+			return false;
+	}
+	return true;
+}
+
 static int make_memory(struct kg_media *media, unsigned nics, char *err)
 {
-	// For each queue its ring twice, and what lcores and TAPs hold.
-	unsigned mbufs = (nics * media->lcore_count + 1) * 3 * NIC_RING;
 	bool good = make_books(media);
 
 	for (unsigned i = 0; i < media->lcore_count && good; i++) {
 		media->lcores[i] = lcore_create(media, i);
 		good = lcore_whole(media->lcores[i]);
 	}
-	media->pool = rte_pktmbuf_pool_create(
-		"media", mbufs, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, (int)rte_lcore_to_socket_id(eal_relay_lcore(0)));
-	if (good && media->pool && join_lcores(media))
+	if (good && make_pools(media, nics) && join_lcores(media))
 		return 0;
 	snprintf(err, KG_MEDIA_ERR,
 		"no memory for %u legs and %u packet buffers (%s): give the machine more memory, or lower "
 		"media.max_calls",
-		media->leg_room, mbufs, rte_strerror(rte_errno));
+		media->leg_room, pool_room(nics, media->lcore_count), rte_strerror(rte_errno));
 	return -ENOMEM;
 }
 
@@ -160,7 +201,9 @@ static void free_memory(struct kg_media *media)
 		lcore_destroy(media, media->lcores[i]);
 		free(media->free[i].list);
 	}
-	rte_mempool_free(media->pool);
+	for (unsigned i = 0; i < media->lcore_count; i++)
+		if (media_pool_is_first(media, i))
+			rte_mempool_free(media->pools[i]);
 	media_addrs_fini(media);
 	free(media->slots);
 	free(media->lingers);
@@ -201,7 +244,7 @@ static int open_nics(struct kg_media *media, const struct kg_media_config *confi
 		int error;
 
 		wanted.queues = media->lcore_count;
-		error = nic_open(&wanted, media->pool, &media->nics[i], err);
+		error = nic_open(&wanted, media->pools, &media->nics[i], err);
 		if (error)
 			return error;
 		media->nic_count++;

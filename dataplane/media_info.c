@@ -30,7 +30,9 @@ void kg_media_totals(struct kg_media *media, struct kg_media_totals *out)
 		out->mbufs_in_use += read64(&relay->taken) - given;
 	}
 	out->legs = media->live;
-	out->mbufs_total = media->pool->size;
+	for (unsigned i = 0; i < media->lcore_count; i++)
+		if (media_pool_is_first(media, i))
+			out->mbufs_total += media->pools[i]->size;
 }
 
 int kg_media_nic_info(struct kg_media *media, unsigned nic, struct kg_nic_info *out)

@@ -58,7 +58,7 @@ struct kg_media {
 	unsigned lcore_count, running; // lcores that were launched
 	uint32_t legs_each;            // room of each lcore: its indices are 1 + number * legs_each and up
 	uint64_t tsc_hz;
-	struct rte_mempool *pool;
+	struct rte_mempool *pools[KG_MEDIA_LCORES]; // by lcore: those of one NUMA node share one
 	struct nic nics[KG_MEDIA_NICS];
 	unsigned nic_count;
 	struct slot *slots; // by leg index
@@ -150,3 +150,6 @@ void media_addrs_fini(struct kg_media *media);
 // DPDK's own threads.
 void media_telemetry_open(struct kg_media *media);
 void media_telemetry_close(void);
+
+// media.c: is it the first of the lcores that share its pool?
+bool media_pool_is_first(const struct kg_media *media, unsigned lcore);

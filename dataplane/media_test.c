@@ -97,8 +97,8 @@ int rte_eal_wait_lcore(unsigned id)
 	return 0;
 }
 
-int nic_open(
-	const struct kg_media_nic_config *config, struct rte_mempool *pool, struct nic *out, char err[KG_MEDIA_ERR])
+int nic_open(const struct kg_media_nic_config *config, struct rte_mempool *const pools[KG_MEDIA_LCORES], struct nic *out,
+	char err[KG_MEDIA_ERR])
 {
 	memset(out, 0, sizeof(*out));
 	out->queues = out->pair_count = 1;
@@ -250,7 +250,7 @@ static uint64_t legs_live(void)
 static void deliver(const struct kg_leg_config *to, uint16_t sequence)
 {
 	uint8_t rtp[172] = {0x80, 0, (uint8_t)(sequence >> 8), (uint8_t)sequence}, frame[256];
-	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(media->pool);
+	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(media->pools[0]);
 	unsigned length = rig_frame(frame, &to->remote, &to->local, rtp, sizeof(rtp), RIG_WHOLE);
 
 	assert_non_null(mbuf);

@@ -185,7 +185,7 @@ static int explain(const struct nic *nic, int error, char *err)
 }
 
 // Returns: 0, or -errno with a sentence in err; then it is not open.
-static int open_port(struct nic *nic, struct rte_mempool *pool, const struct opening *opening, char *err)
+static int open_port(struct nic *nic, struct rte_mempool *const *pools, const struct opening *opening, char *err)
 {
 	uint16_t port_id = 0;
 	int error;
@@ -202,7 +202,7 @@ static int open_port(struct nic *nic, struct rte_mempool *pool, const struct ope
 	if (!error && is_vhost(nic))
 		error = nic_vdev_watch(port_id);
 	if (!error)
-		error = nic_port_start(nic, port_id, nic->xdp && nic_xdp_apart(nic->xdp) ? 1 : nic->queues, pool);
+		error = nic_port_start(nic, port_id, nic->xdp && nic_xdp_apart(nic->xdp) ? 1 : nic->queues, pools);
 	if (!error)
 		return 0;
 	close_port(nic, port_id, *nic->pci ? NULL : opening->driver);
@@ -211,7 +211,7 @@ static int open_port(struct nic *nic, struct rte_mempool *pool, const struct ope
 
 // An interface whose queues DPDK's driver takes for one: a port for each of the others. The driver attaches the program
 // with each port anew, so ours steps aside and comes back.
-static int open_more_ports(struct nic *nic, struct rte_mempool *pool, char *err)
+static int open_more_ports(struct nic *nic, struct rte_mempool *const *pools, char *err)
 {
 	struct opening opening;
 	int error = 0;
@@ -221,7 +221,7 @@ static int open_more_ports(struct nic *nic, struct rte_mempool *pool, char *err)
 		nic_xdp_devargs(nic->xdp, queue, opening.devargs, sizeof(opening.devargs));
 		error = nic_xdp_step_aside(nic->xdp, err);
 		if (!error)
-			error = open_port(nic, pool, &opening, err);
+			error = open_port(nic, pools, &opening, err);
 		if (!error)
 			error = nic_xdp_come_back(nic->xdp, queue, err);
 	}
@@ -229,25 +229,25 @@ static int open_more_ports(struct nic *nic, struct rte_mempool *pool, char *err)
 }
 
 // The kernel's side of it. Returns: 0, or -errno with a sentence in err.
-static int open_beside(struct nic *nic, struct rte_mempool *pool, char *err)
+static int open_beside(struct nic *nic, struct rte_mempool *const *pools, char *err)
 {
 	int error = 0;
 
 	if (nic->xdp)
 		error = nic_xdp_find_maps(nic->xdp, err);
 	if (nic->xdp && !error && nic_xdp_apart(nic->xdp))
-		error = open_more_ports(nic, pool, err);
+		error = open_more_ports(nic, pools, err);
 	if (nic->packet)
 		error = nic_packet_attach(nic->packet, err);
 	if (nic->packet && !error)
 		drain(nic->port_id);
 	if (*nic->pci || nic_vdev_is(nic->device))
-		error = open_tap(nic, pool, err);
+		error = open_tap(nic, pools[0], err);
 	return error;
 }
 
-int nic_open(
-	const struct kg_media_nic_config *config, struct rte_mempool *pool, struct nic *out, char err[KG_MEDIA_ERR])
+int nic_open(const struct kg_media_nic_config *config, struct rte_mempool *const pools[KG_MEDIA_LCORES], struct nic *out,
+	char err[KG_MEDIA_ERR])
 {
 	struct opening opening;
 	int error;
@@ -257,16 +257,16 @@ int nic_open(
 	snprintf(out->device, sizeof(out->device), "%s", config->device);
 	out->queues = config->queues == 0 ? 1 : config->queues < NIC_QUEUES ? config->queues : NIC_QUEUES;
 	out->vlan = config->vlan;
-	error = choose_driver(out, pool, &opening, err);
+	error = choose_driver(out, pools[0], &opening, err);
 	if (!error) {
 		out->ifindex = (int)if_nametoindex(out->interface); // "": 0
-		error = open_port(out, pool, &opening, err);
+		error = open_port(out, pools, &opening, err);
 	}
 	if (error) {
 		give_back(out);
 		return error;
 	}
-	error = open_beside(out, pool, err);
+	error = open_beside(out, pools, err);
 	if (error)
 		nic_close(out);
 	else if (out->queues > 1)

@@ -73,11 +73,11 @@ struct nic {
 //   memif:PATH[,server]             shared memory; without ",server" the client
 //   null                            tests
 // It has the wanted pairs of queues, or as many as the device can; each receive queue takes its buffers (rx_ring of
-// them) from `pool`. Devices that DPDK owns get a TAP (see nic_tap.h). Stale attach state of a dead engine is replaced;
-// a foreign XDP program or a living engine on the interface or socket is refused and left alone. Returns: 0, or -errno
-// with a sentence in err that says what to do.
-int nic_open(
-	const struct kg_media_nic_config *config, struct rte_mempool *pool, struct nic *out, char err[KG_MEDIA_ERR]);
+// them) from its lcore's pool, which has its number. Devices that DPDK owns get a TAP (see nic_tap.h). Stale
+// attach state of a dead engine is replaced; a foreign XDP program or a living engine on the interface or socket is
+// refused and left alone. Returns: 0, or -errno with a sentence in err that says what to do.
+int nic_open(const struct kg_media_nic_config *config, struct rte_mempool *const pools[KG_MEDIA_LCORES],
+	struct nic *out, char err[KG_MEDIA_ERR]);
 // Stop the port and the TAP, detach our XDP program and nothing else. What waits in the TAP's rings is freed.
 void nic_close(struct nic *nic);
 // The lcore is stuck in the port: give back what is ours in the kernel (XDP program, the ports, the TAP) and leave the

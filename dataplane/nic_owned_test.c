@@ -60,7 +60,7 @@ static struct kg_media_nic_config config(const char *name, const char *kind, con
 
 static void open_nic(const struct kg_media_nic_config *what, struct nic *nic)
 {
-	int error = nic_open(what, pool, nic, err);
+	int error = nic_open(what, pools, nic, err);
 
 	if (error)
 		fail_msg("%s: %s", what->device, err);
@@ -73,7 +73,7 @@ static void refused(const char *device, const char *why)
 
 	snprintf(what.device, sizeof(what.device), "%s", device);
 	err[0] = '\0';
-	assert_int_not_equal(nic_open(&what, pool, &nic, err), 0);
+	assert_int_not_equal(nic_open(&what, pools, &nic, err), 0);
 	if (!strstr(err, why))
 		fail_msg("\"%s\" does not say \"%s\"", err, why);
 }

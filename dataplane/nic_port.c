@@ -42,12 +42,14 @@ static int configure(struct nic *nic, uint16_t port_id, unsigned *queues, struct
 	return error ? error : rte_eth_dev_adjust_nb_rx_tx_desc(port_id, &nic->rx_ring, &nic->tx_ring);
 }
 
-static int set_up_queues(const struct nic *nic, uint16_t port_id, unsigned queues, struct rte_mempool *pool)
+static int set_up_queues(
+	const struct nic *nic, uint16_t port_id, unsigned first, unsigned queues, struct rte_mempool *const *pools)
 {
 	int error = 0;
 
 	for (unsigned i = 0; i < queues && !error; i++) {
-		error = rte_eth_rx_queue_setup(port_id, (uint16_t)i, nic->rx_ring, SOCKET_ID_ANY, NULL, pool);
+		error = rte_eth_rx_queue_setup(
+			port_id, (uint16_t)i, nic->rx_ring, SOCKET_ID_ANY, NULL, pools[(first + i) % KG_MEDIA_LCORES]);
 		if (!error)
 			error = rte_eth_tx_queue_setup(port_id, (uint16_t)i, nic->tx_ring, SOCKET_ID_ANY, NULL);
 	}
@@ -69,14 +71,14 @@ static int read_facts(struct nic *nic, uint16_t port_id)
 	return error;
 }
 
-int nic_port_start(struct nic *nic, uint16_t port_id, unsigned wanted, struct rte_mempool *pool)
+int nic_port_start(struct nic *nic, uint16_t port_id, unsigned wanted, struct rte_mempool *const *pools)
 {
 	struct rte_eth_conf conf = {0};
 	unsigned queues = wanted, first = nic->pair_count;
 	int error = configure(nic, port_id, &queues, &conf);
 
 	if (!error)
-		error = set_up_queues(nic, port_id, queues, pool);
+		error = set_up_queues(nic, port_id, first, queues, pools);
 	if (!error)
 		error = rte_eth_dev_start(port_id);
 	if (!error)

@@ -22,7 +22,7 @@
 #include "nic.h"
 #include "nic_rig.h"
 
-struct rte_mempool *pool;
+struct rte_mempool *pool, *pools[KG_MEDIA_LCORES];
 char err[KG_MEDIA_ERR];
 const uint8_t far_mac[6] = {2, 0, 0, 0, 0, 9};
 
@@ -99,6 +99,8 @@ int nic_rig_start(void)
 		return 1;
 	}
 	pool = rte_pktmbuf_pool_create("test", 8 * NIC_RING, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	for (unsigned i = 0; i < KG_MEDIA_LCORES; i++)
+		pools[i] = pool;
 	return pool ? 0 : 1;
 }
 

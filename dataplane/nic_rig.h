@@ -9,7 +9,7 @@
 
 struct rte_mbuf;
 
-extern struct rte_mempool *pool;
+extern struct rte_mempool *pool, *pools[KG_MEDIA_LCORES]; // the same for each queue
 extern char err[KG_MEDIA_ERR];
 extern const uint8_t far_mac[6]; // who asks
 extern const struct nic_tap_addr near_addrs[3];

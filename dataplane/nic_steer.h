@@ -15,4 +15,4 @@ void nic_steer_start(struct nic *nic, const struct rte_eth_conf *conf);
 // nic_port.c: configure an ethdev port with as many queues as are wanted and possible, start it, and put it among the
 // nic's ports and pairs. Where all the nic's queues are wanted it has as many as the port then. Returns: 0 or -errno;
 // then it is not among them.
-int nic_port_start(struct nic *nic, uint16_t port_id, unsigned wanted, struct rte_mempool *pool);
+int nic_port_start(struct nic *nic, uint16_t port_id, unsigned wanted, struct rte_mempool *const *pools);

@@ -37,7 +37,7 @@
 #define LEGS 64
 
 static struct nic nic;
-static struct rte_mempool *pool;
+static struct rte_mempool *pool, *pools[KG_MEDIA_LCORES];
 static struct rte_mbuf *last; // a copy of the last echo
 static uint64_t received[NIC_QUEUES];
 static uint64_t echoed, odd; // odd: frames that should never have come here
@@ -246,7 +246,9 @@ int main(int argc, char **argv)
 	}
 	snprintf(config.device, sizeof(config.device), "%s", argv[1]);
 	pool = rte_pktmbuf_pool_create("test", 8 * NIC_RING, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
-	error = pool ? nic_open(&config, pool, &nic, err) : -ENOMEM;
+	for (unsigned i = 0; i < KG_MEDIA_LCORES; i++)
+		pools[i] = pool;
+	error = pool ? nic_open(&config, pools, &nic, err) : -ENOMEM;
 	if (error) {
 		printf("refused: %s\n", err);
 		eal_stop();
