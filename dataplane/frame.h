@@ -69,7 +69,7 @@ static inline uint64_t frame_sum32(const uint8_t *data, unsigned words)
 static inline int frame_ip4(const uint8_t *ip, uint32_t size, struct frame *out, uint32_t *udp_room)
 {
 	unsigned header = size >= 20 ? 4u * (ip[0] & 15) : 0;
-	uint32_t total;
+	uint32_t total, target;
 	uint64_t sum;
 
 	if (header < 20 || ip[0] >> 4 != 4 || size < header)
@@ -82,8 +82,8 @@ static inline int frame_ip4(const uint8_t *ip, uint32_t size, struct frame *out,
 		return KG_DROP_ip_fragment;
 	if (ip[9] != 17)
 		return KG_DROP_not_udp;
-	out->target = (struct leg_ip){{0, 0}};
-	memcpy(&out->target, ip + 16, 4);
+	memcpy(&target, ip + 16, 4);
+	out->target = (struct leg_ip){{target, 0}};
 	out->source = ip + 12;
 	out->addresses_sum = frame_fold(frame_sum32(ip + 12, 2));
 	out->udp = ip + header;
@@ -101,7 +101,8 @@ static inline int frame_ip6(const uint8_t *ip, uint32_t size, struct frame *out,
 		return KG_DROP_ip_fragment;
 	if (ip[6] != 17)
 		return KG_DROP_not_udp;
-	memcpy(&out->target, ip + 24, 16);
+	memcpy(&out->target.word[0], ip + 24, 8);
+	memcpy(&out->target.word[1], ip + 32, 8);
 	out->source = ip + 8;
 	out->addresses_sum = frame_fold(frame_sum32(ip + 8, 8));
 	out->udp = ip + 40;

@@ -16,12 +16,6 @@ static inline bool from_remote(const struct leg_in *in, const struct work *work)
 
 	if (work->source_port != in->remote_port)
 		return false;
-	if (likely(!work->v6)) {
-		uint32_t ip;
-
-		memcpy(&ip, work->source, 4);
-		return ip == (uint32_t)in->remote_ip.word[0];
-	}
 	source = work_source(work);
 	return leg_ip_same(&source, &in->remote_ip);
 }

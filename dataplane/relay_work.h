@@ -49,8 +49,14 @@ static inline bool work_owns(const struct relay *relay, uint32_t leg_id)
 // The sender's address as a leg has it.
 static inline struct leg_ip work_source(const struct work *work)
 {
-	struct leg_ip ip = {{0, 0}};
+	struct leg_ip ip;
+	uint32_t ip4;
 
-	memcpy(&ip, work->source, work->v6 ? 16 : 4);
-	return ip;
+	if (work->v6) {
+		memcpy(&ip.word[0], work->source, 8);
+		memcpy(&ip.word[1], work->source + 8, 8);
+		return ip;
+	}
+	memcpy(&ip4, work->source, 4);
+	return (struct leg_ip){{ip4, 0}};
 }
