@@ -30,16 +30,16 @@ static inline bool read_checksum(const struct frame *frame, const struct rte_mbu
 	memcpy(&checksum, frame->udp + 6, 2);
 	memcpy(&length, frame->udp + 4, 2);
 	memcpy(&ports, frame->udp, 4);
-	work->sum = frame->addresses_sum + frame_fold16(ports) + htons(17);
+	work->sum = (uint64_t)frame->addresses_sum + ports + htons(17);
 	if (unlikely(flags == RTE_MBUF_F_RX_L4_CKSUM_BAD))
 		return false;
 	work->whole = checksum != 0 && flags != RTE_MBUF_F_RX_L4_CKSUM_NONE &&
-		      frame_fold16(frame->addresses_sum + htons(17) + length) != checksum;
+		      frame_fold((uint64_t)frame->addresses_sum + htons(17) + length) != checksum;
 	return checksum != 0 || !frame->v6;
 }
 
 // Read a frame and ask for its port's entry. Returns: -1 where the packet goes on, else why it does not.
-static inline int classify_read(const struct relay *relay, struct rte_mbuf *mbuf, struct work *work)
+static __rte_always_inline int classify_read(const struct relay *relay, struct rte_mbuf *mbuf, struct work *work)
 {
 	uint32_t size = rte_pktmbuf_pkt_len(mbuf);
 	const struct relay_addr *addr;

@@ -68,14 +68,14 @@ void forward_rtcp(struct relay *relay, struct leg *peer, struct work *work)
 
 void forward_rtcp_half(struct work *work)
 {
-	uint32_t sum = work->sum;
+	uint64_t sum = work->sum;
 	uint16_t checksum;
 
 	translate(work, &plain, &work->leg->tx.map);
 	if (!work->whole)
 		return;
 	memcpy(&checksum, work->payload - 2, 2); // less what went, plus what came
-	checksum = (uint16_t)~frame_fold16((uint16_t)~checksum + (uint16_t)~frame_fold16(work->sum - sum));
+	checksum = (uint16_t)~frame_fold16((uint16_t)~checksum + (uint16_t)~frame_fold(work->sum - sum));
 	checksum = checksum ? checksum : 0xffff;
 	memcpy(work->payload - 2, &checksum, 2);
 }

@@ -54,7 +54,7 @@ static inline uint16_t checksum(const struct work *work, uint16_t old, uint16_t 
 	uint16_t sum;
 
 	if (likely(work->whole)) // RFC 1624 eqn. 3: what was in it goes out, what is new comes in; the length stays
-		sum = (uint16_t)~frame_fold16((uint16_t)~old + (uint16_t)~frame_fold16(work->sum) + udp_sum);
+		sum = (uint16_t)~frame_fold((uint64_t)(uint16_t)~old + (uint32_t)~frame_fold32(work->sum) + udp_sum);
 	else
 		sum = (uint16_t)~frame_fold16(udp_sum + 2u * udp_length + rte_raw_cksum(work->payload, work->length));
 	return sum ? sum : 0xffff; // 0 would say that there is none
@@ -94,7 +94,7 @@ static inline void rewrite(const struct relay *relay, const struct leg *peer, st
 }
 
 // The peer is one of this lcore's. Returns: -1 where the packet leaves, else why it does not.
-static inline int forward(struct relay *relay, struct work *work, uint64_t now_tsc)
+static __rte_always_inline int forward(struct relay *relay, struct work *work, uint64_t now_tsc)
 {
 	const uint32_t id = work->peer;
 	struct leg *peer = &relay->legs[leg_index(id)];

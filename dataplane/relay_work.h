@@ -16,7 +16,7 @@ struct work {
 	const uint32_t *entry; // of its port
 	uint8_t *payload;      // of UDP
 	const uint8_t *source; // the sender's address, in the frame
-	uint32_t sum;          // one's complement sum of both addresses and both ports
+	uint64_t sum;          // one's complement sum of both addresses and both ports
 	uint32_t from, peer;   // leg ids
 	uint32_t clock_hz;     // of the payload type; 0: not known
 	uint16_t length;       // of the payload
