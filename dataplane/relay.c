@@ -21,6 +21,7 @@
 
 // Packets of work between a request and its use. Fewer, and memory has not answered; more, and the core holds no more.
 #define RELAY_AHEAD 8
+#define RELAY_MEASURED 8 // of so many bursts one has a packet whose steps are timed: reading the clock costs too
 
 const struct relay_stage_info relay_stages[RELAY_STAGES] = {
 	[RELAY_RX] = {"rx", "a burst from a nic", {KG_DROP_wrong_vlan, -1}},
@@ -70,19 +71,20 @@ void relay_addrs_add(struct relay_addrs *addrs, const struct kg_addr *addr, uint
 
 // --- the burst ------------------------------------------------------------------------------------------------------
 
-// How long a step took of the packet that stands for its burst.
+// How long a step took of the packet that stands for its burst and for those up to the next one that is measured.
 static void lap(struct relay *relay, enum relay_stage stage, uint64_t began, unsigned n)
 {
 	uint64_t took = rte_rdtsc() - began;
 
-	relay_add(&relay->stages[stage].cycles, (took > relay->tsc_cost_tsc ? took - relay->tsc_cost_tsc : 0) * n);
+	relay_add(&relay->stages[stage].cycles,
+		(took > relay->tsc_cost_tsc ? took - relay->tsc_cost_tsc : 0) * n * RELAY_MEASURED);
 }
 
 #define STEP(relay, stage, sampled, n, what)                          \
 	do {                                                          \
 		uint64_t began = unlikely(sampled) ? rte_rdtsc() : 0; \
 		what;                                                 \
-		if (unlikely(began != 0))                             \
+		if (unlikely(sampled))                                \
 			lap(relay, stage, began, n);                  \
 	} while (0)
 
@@ -158,55 +160,82 @@ static inline bool ask_for_peer(struct relay *relay, struct work *work)
 	return false;
 }
 
+struct reached { // packets that reached a step
+	unsigned admit, observe, forward;
+};
+
+// One packet in each step: `read` is the newest. Around the burst there are packets that ended, so that no step has to
+// ask where the burst begins and ends. The clock is read around the steps of the packet `sample` (NULL: of none).
+static __rte_always_inline void take_steps(struct relay *relay, struct work *read, uint64_t now_tsc,
+	struct reached *reached, unsigned n, const struct work *sample)
+{
+	struct work *find = read - RELAY_AHEAD, *meet = find - RELAY_AHEAD, *send = meet - RELAY_AHEAD;
+
+	if (likely(read->alive))
+		STEP(relay, RELAY_CLASSIFY, read == sample, n,
+			read->alive = end(relay, NULL, read, classify_read(relay, read->mbuf, read)));
+	if (likely(find->alive)) {
+		STEP(relay, RELAY_CLASSIFY, find == sample, n,
+			find->alive = end(relay, NULL, find, classify_find(relay, find)));
+		reached->admit += find->alive;
+	}
+	if (likely(meet->alive)) {
+		STEP(relay, RELAY_ADMIT, meet == sample, n,
+			meet->alive = end(relay, meet->leg, meet, admit(relay, meet, now_tsc)));
+		reached->observe += meet->alive;
+		if (likely(meet->alive))
+			STEP(relay, RELAY_OBSERVE, meet == sample, n,
+				meet->alive = end(relay, meet->leg, meet, observe(relay, meet, now_tsc)));
+		reached->forward += meet->alive;
+		if (likely(meet->alive))
+			meet->alive = ask_for_peer(relay, meet);
+	}
+	if (likely(send->alive))
+		STEP(relay, RELAY_FORWARD, send == sample, n,
+			end(relay, send->leg, send, forward(relay, send, now_tsc)));
+}
+
+static __rte_always_inline void take_burst(struct relay *relay, struct rte_mbuf **packets, unsigned n, uint64_t now_tsc,
+	struct reached *reached, const bool measured)
+{
+	struct work room[RELAY_BURST + 6 * RELAY_AHEAD], *work = room + 3 * RELAY_AHEAD;
+	const struct work *sample = NULL;
+
+	for (unsigned i = 0; i < 3 * RELAY_AHEAD; i++)
+		room[i].alive = work[n + i].alive = false;
+	if (measured)
+		sample = &work[relay->sample = (relay->sample + 1) % n];
+	for (unsigned i = 0; i < n && i < RELAY_AHEAD; i++)
+		rte_prefetch0(rte_pktmbuf_mtod(packets[i], void *));
+	for (unsigned i = 0; i < n + 3 * RELAY_AHEAD; i++) {
+		if (i + RELAY_AHEAD < n)
+			rte_prefetch0(rte_pktmbuf_mtod(packets[i + RELAY_AHEAD], void *));
+		if (i < n) {
+			work[i].mbuf = packets[i];
+			work[i].alive = true;
+		}
+		take_steps(relay, &work[i], now_tsc, reached, n, sample);
+	}
+}
+
 void relay_process(struct relay *relay, struct rte_mbuf **packets, unsigned n, uint64_t now_tsc)
 {
-	const unsigned ahead = RELAY_AHEAD, last = n + 3 * ahead;
-	struct work work[RELAY_BURST + 3 * RELAY_AHEAD];
-	unsigned found = 0, admitted = 0, observed = 0, sample;
+	struct reached reached = {0};
 
 	assert_owner(&relay->owner);
 	if (unlikely(relay->tsc_cost_tsc == 0))
 		measure_clock(relay);
-	sample = relay->sample = (relay->sample + 1) % n;
 	relay_add(&relay->taken, n);
 	relay->now_s = now_tsc / relay->tsc_hz;
 	relay->now_frac = (now_tsc % relay->tsc_hz << 31) / relay->tsc_hz;
-	for (unsigned i = 0; i < n && i < ahead; i++)
-		rte_prefetch0(rte_pktmbuf_mtod(packets[i], void *));
-	for (unsigned i = 0; i < last; i++) {
-		struct work *read = &work[i], *find = read - ahead, *meet = find - ahead, *send = meet - ahead;
-
-		if (i + ahead < n)
-			rte_prefetch0(rte_pktmbuf_mtod(packets[i + ahead], void *));
-		if (i < n) {
-			read->mbuf = packets[i];
-			STEP(relay, RELAY_CLASSIFY, i == sample, n,
-				read->alive = end(relay, NULL, read, classify_read(relay, packets[i], read)));
-		}
-		if (i >= ahead && i < n + ahead && find->alive) {
-			STEP(relay, RELAY_CLASSIFY, i == sample + ahead, n,
-				find->alive = end(relay, NULL, find, classify_find(relay, find)));
-			found += find->alive;
-		}
-		if (i >= 2 * ahead && i < n + 2 * ahead && meet->alive) {
-			STEP(relay, RELAY_ADMIT, i == sample + 2 * ahead, n,
-				meet->alive = end(relay, meet->leg, meet, admit(relay, meet, now_tsc)));
-			admitted += meet->alive;
-			if (likely(meet->alive))
-				STEP(relay, RELAY_OBSERVE, i == sample + 2 * ahead, n,
-					meet->alive = end(relay, meet->leg, meet, observe(relay, meet, now_tsc)));
-			observed += meet->alive;
-			if (likely(meet->alive))
-				meet->alive = ask_for_peer(relay, meet);
-		}
-		if (i >= 3 * ahead && send->alive)
-			STEP(relay, RELAY_FORWARD, i == sample + 3 * ahead, n,
-				end(relay, send->leg, send, forward(relay, send, now_tsc)));
-	}
+	if (unlikely(relay->bursts++ % RELAY_MEASURED == 0))
+		take_burst(relay, packets, n, now_tsc, &reached, true);
+	else
+		take_burst(relay, packets, n, now_tsc, &reached, false);
 	relay_add(&relay->stages[RELAY_CLASSIFY].packets, n);
-	relay_add(&relay->stages[RELAY_ADMIT].packets, found);
-	relay_add(&relay->stages[RELAY_OBSERVE].packets, admitted);
-	relay_add(&relay->stages[RELAY_FORWARD].packets, observed);
+	relay_add(&relay->stages[RELAY_ADMIT].packets, reached.admit);
+	relay_add(&relay->stages[RELAY_OBSERVE].packets, reached.observe);
+	relay_add(&relay->stages[RELAY_FORWARD].packets, reached.forward);
 }
 
 void relay_crossed(struct relay *relay, struct rte_mbuf **packets, unsigned n, uint64_t now_tsc)

@@ -85,7 +85,7 @@ struct relay {
 	struct {
 		uint64_t packets, cycles; // classify to forward are one loop: one packet of each burst stands for all
 	} stages[RELAY_STAGES];
-	unsigned sample;          // which one, the last time
+	unsigned bursts, sample;  // of some bursts: which one, the last time
 	uint64_t tsc_cost_tsc;    // what reading the clock twice costs by itself
 	uint64_t now_s, now_frac; // the burst's clock: seconds, and 2^-31 of them
 	uint64_t taken, given;    // mbufs got from nics; given to nics or freed: the difference is what we hold
