@@ -21,7 +21,7 @@ struct frame {
 	struct leg_ip target;
 	const uint8_t *source; // address
 	const uint8_t *udp;
-	uint32_t addresses_sum; // one's complement sum of both, folded to 32 bits
+	uint64_t addresses_sum; // of both, in 32-bit words
 	uint16_t length;        // of the UDP payload
 	uint16_t source_port;   // network order
 	uint16_t port;          // destination, host order
@@ -79,12 +79,17 @@ static inline uint64_t frame_sum20(const uint8_t *ip)
 
 static inline int frame_ip4(const uint8_t *ip, uint32_t size, struct frame *out, uint32_t *udp_room)
 {
-	unsigned header = size >= 20 ? 4u * (ip[0] & 15) : 0;
-	uint32_t total, target;
+	unsigned header = 20;
+	uint32_t total, source, target;
 	uint64_t sum;
 
-	if (header < 20 || ip[0] >> 4 != 4 || size < header)
+	if (size < 20)
 		return KG_DROP_bad_ip;
+	if (unlikely(ip[0] != 0x45)) {
+		header = 4u * (ip[0] & 15);
+		if (ip[0] >> 4 != 4 || header < 20 || size < header)
+			return KG_DROP_bad_ip;
+	}
 	total = rtp_get16(ip + 2);
 	sum = likely(header == 20) ? frame_sum20(ip) : frame_sum(ip, header);
 	if (total < header || total > size || frame_fold(sum) != 0xffff)
@@ -93,10 +98,11 @@ static inline int frame_ip4(const uint8_t *ip, uint32_t size, struct frame *out,
 		return KG_DROP_ip_fragment;
 	if (ip[9] != 17)
 		return KG_DROP_not_udp;
+	memcpy(&source, ip + 12, 4);
 	memcpy(&target, ip + 16, 4);
 	out->target = (struct leg_ip){{target, 0}};
 	out->source = ip + 12;
-	out->addresses_sum = frame_fold32(frame_get64(ip + 12));
+	out->addresses_sum = (uint64_t)source + target;
 	out->udp = ip + header;
 	out->v6 = false;
 	*udp_room = total - header;
@@ -115,7 +121,7 @@ static inline int frame_ip6(const uint8_t *ip, uint32_t size, struct frame *out,
 	memcpy(&out->target.word[0], ip + 24, 8);
 	memcpy(&out->target.word[1], ip + 32, 8);
 	out->source = ip + 8;
-	out->addresses_sum = frame_fold32(frame_sum(ip + 8, 32));
+	out->addresses_sum = frame_sum(ip + 8, 32);
 	out->udp = ip + 40;
 	out->v6 = true;
 	*udp_room = rtp_get16(ip + 4);
@@ -126,7 +132,7 @@ static inline int frame_ip6(const uint8_t *ip, uint32_t size, struct frame *out,
 static inline int frame_read(const uint8_t *data, uint32_t size, struct frame *out)
 {
 	uint16_t type = size >= FRAME_ETHERNET ? rtp_get16(data + 12) : 0;
-	uint32_t room;
+	uint32_t room, length;
 	int reason;
 
 	if (likely(type == 0x0800))
@@ -137,10 +143,13 @@ static inline int frame_read(const uint8_t *data, uint32_t size, struct frame *o
 		return KG_DROP_not_ip;
 	if (reason >= 0)
 		return reason;
-	if (room < FRAME_UDP || rtp_get16(out->udp + 4) < FRAME_UDP || rtp_get16(out->udp + 4) > room)
+	if (room < FRAME_UDP)
+		return KG_DROP_bad_udp;
+	length = rtp_get16(out->udp + 4) - FRAME_UDP; // of the header alone: wraps, and is too long
+	if (length > room - FRAME_UDP)
 		return KG_DROP_bad_udp;
 	memcpy(&out->source_port, out->udp, 2);
 	out->port = rtp_get16(out->udp + 2);
-	out->length = (uint16_t)(rtp_get16(out->udp + 4) - FRAME_UDP);
+	out->length = (uint16_t)length;
 	return -1;
 }

@@ -63,6 +63,16 @@ static void build_ip6(uint8_t *header, struct leg_out *out, const struct kg_leg_
 	out->length = LEG_HEADER_6;
 }
 
+// What of a packet the way to the remote leaves for UDP's payload. An MTU of 0: not known.
+static uint16_t payload_room(uint16_t mtu, unsigned header)
+{
+	unsigned ip_udp = header - 14;
+
+	if (mtu == 0)
+		return UINT16_MAX;
+	return (uint16_t)(mtu > ip_udp ? mtu - ip_udp : 0);
+}
+
 static void build_header(struct leg_conf *conf, const struct kg_leg_config *config)
 {
 	struct leg_out *out = &conf->out;
@@ -80,7 +90,7 @@ static void build_header(struct leg_conf *conf, const struct kg_leg_config *conf
 	out->udp_sum = fold16(sum16(config->local.ip, 16) + sum16(config->remote.ip, 16) + sum16(udp, 4) + htons(17));
 	memcpy(out->header, header, sizeof(out->header));
 	memcpy(conf->more.header, header + sizeof(out->header), sizeof(conf->more.header));
-	out->mtu = config->hop.mtu;
+	out->room = payload_room(config->hop.mtu, out->length);
 	conf->more.rtcp_local_port = htons((uint16_t)(config->local.port + (config->rtcp_mux ? 0 : 1)));
 	conf->more.rtcp_remote_port = htons(config->remote_rtcp.port);
 	conf->more.rtcp_ip = leg_ip_of(&config->remote_rtcp);

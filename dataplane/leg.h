@@ -55,7 +55,7 @@ struct leg_out {
 	uint8_t header[LEG_HEADER_4]; // lengths and checksums zero; of IPv6 its first part
 	uint16_t ip_sum;              // of the IPv4 header without its length
 	uint16_t udp_sum;             // of the pseudo header and the ports without the length
-	uint16_t mtu;                 // of the way to the remote; 0: not known
+	uint16_t room;                // the longest payload that the way to the remote takes whole
 	uint32_t id;                  // as leg_in's: a packet for another leg ends here
 	uint8_t length;               // of the header: LEG_HEADER_4 or _6
 	uint8_t flags;                // as leg_in's

@@ -322,8 +322,9 @@ void relay_sent(struct relay *relay, unsigned nic, unsigned sent)
 		const struct relay_whose *whose = &tx->whose[i];
 
 		if (whose->peer)
-			unsent(relay, &relay->legs[whose->peer], tx->packets[i]);
-		work_drop(relay, whose->from ? &relay->legs[whose->from] : NULL, tx->packets[i], KG_DROP_tx_full);
+			unsent(relay, &relay->legs[leg_index(whose->peer)], tx->packets[i]);
+		work_drop(relay, work_owns(relay, whose->from) ? &relay->legs[leg_index(whose->from)] : NULL,
+			tx->packets[i], KG_DROP_tx_full);
 	}
 	tx->count = 0;
 }

@@ -95,7 +95,7 @@ struct relay {
 		unsigned count;
 		struct rte_mbuf *packets[RELAY_TX];
 		struct relay_whose {
-			uint32_t from, peer; // leg indices, for tx_full; 0: another lcore's
+			uint32_t from, peer; // leg ids, for tx_full; 0: nobody's. `from` may be another lcore's
 		} whose[RELAY_TX];
 	} tx[KG_MEDIA_NICS];
 

@@ -30,11 +30,11 @@ static inline bool read_checksum(const struct frame *frame, const struct rte_mbu
 	memcpy(&checksum, frame->udp + 6, 2);
 	memcpy(&length, frame->udp + 4, 2);
 	memcpy(&ports, frame->udp, 4);
-	work->sum = (uint64_t)frame->addresses_sum + ports + htons(17);
+	work->sum = frame->addresses_sum + ports + htons(17);
 	if (unlikely(flags == RTE_MBUF_F_RX_L4_CKSUM_BAD))
 		return false;
 	work->whole = checksum != 0 && flags != RTE_MBUF_F_RX_L4_CKSUM_NONE &&
-		      frame_fold((uint64_t)frame->addresses_sum + htons(17) + length) != checksum;
+		      frame_fold(frame->addresses_sum + htons(17) + length) != checksum;
 	return checksum != 0 || !frame->v6;
 }
 

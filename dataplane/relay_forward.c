@@ -41,20 +41,28 @@ void forward_map(struct work *work, uint16_t sequence, uint32_t timestamp, uint3
 	write32(work, 8, ssrc);
 }
 
-static bool is_plain(const struct rtp_map *map)
-{
-	return map->in_ssrc == map->out_ssrc && map->ts_add == 0 && map->seq_add == 0;
-}
-
 static void translate(struct work *work, const struct rtp_map *send, const struct rtp_map *receive)
 {
 	uint32_t before;
 
-	if (is_plain(send) && is_plain(receive))
+	if (forward_is_plain(send) && forward_is_plain(receive))
 		return;
 	before = rte_raw_cksum(work->payload, work->length);
 	rtcp_translate(work->payload, work->length, send, receive);
 	work->sum += before + (uint16_t)~rte_raw_cksum(work->payload, work->length);
+}
+
+enum kg_drop forward_refuse(const struct leg_out *out, const struct work *work)
+{
+	if (out->id != work->peer)
+		return KG_DROP_peer_gone;
+	if (work->rtcp && !(out->flags & LEG_REMOTE_RTCP))
+		return KG_DROP_rtcp_no_peer;
+	if (!(out->flags & LEG_REMOTE))
+		return KG_DROP_no_remote;
+	if (!work->rtcp && !(out->flags & LEG_MAY_SEND))
+		return KG_DROP_direction;
+	return out->flags & LEG_HOP ? KG_DROP_too_long : KG_DROP_no_next_hop;
 }
 
 static const struct rtp_map plain; // maps nothing: SSRC 0 to itself

@@ -10,6 +10,11 @@
 // Put a new source onto the peer's line: the first one as it is, a later one so that sequence and timestamp go on.
 void forward_follow(const struct relay *relay, struct leg_tx *tx, const struct work *work, uint64_t now_tsc);
 
+static inline bool forward_is_plain(const struct rtp_map *map)
+{
+	return (map->seq_add | map->ts_add | (map->in_ssrc ^ map->out_ssrc)) == 0;
+}
+
 // Write other numbers into an RTP header.
 void forward_map(struct work *work, uint16_t sequence, uint32_t timestamp, uint32_t ssrc);
 
@@ -24,7 +29,6 @@ static inline void forward_rtp(struct relay *relay, struct leg *peer, struct wor
 {
 	struct leg_tx *tx = &peer->tx;
 	const uint8_t *rtp = work->payload;
-	bool first = tx->last_tsc == 0;
 	uint16_t sequence;
 	uint32_t timestamp;
 	int16_t ahead;
@@ -33,13 +37,16 @@ static inline void forward_rtp(struct relay *relay, struct leg *peer, struct wor
 		forward_follow(relay, tx, work, now_tsc);
 	sequence = (uint16_t)(rtp_get16(rtp + 2) + tx->map.seq_add);
 	timestamp = rtp_get32(rtp + 4) + tx->map.ts_add;
-	if (unlikely(tx->map.seq_add || tx->map.ts_add || tx->map.in_ssrc != tx->map.out_ssrc)) {
+	if (unlikely(!forward_is_plain(&tx->map)))
 		forward_map(work, sequence, timestamp, tx->map.out_ssrc);
-	}
 	// The line's end: the newest packet, or wherever a source that began anew is now.
 	ahead = (int16_t)(sequence - (uint16_t)tx->last_seq);
-	if (likely(ahead > 0 || ahead <= -RTP_MAX_MISORDER || first)) {
-		tx->last_seq = first ? sequence : tx->last_seq + (uint32_t)ahead;
+	if (unlikely(tx->last_tsc == 0)) {
+		tx->last_seq = sequence - 1u;
+		ahead = 1;
+	}
+	if (likely(ahead > 0 || ahead <= -RTP_MAX_MISORDER)) {
+		tx->last_seq += (uint32_t)ahead;
 		tx->last_ts = timestamp;
 		tx->last_tsc = now_tsc;
 	}
@@ -48,13 +55,16 @@ static inline void forward_rtp(struct relay *relay, struct leg *peer, struct wor
 	relay_add(&relay->counters[KG_CNT_rtp_relayed], 1);
 }
 
+// Nothing, as one's complement sums count, and more than any work->sum: what is taken from it stays positive.
+#define CHECKSUM_ZERO (UINT64_C(0xffff) << 24)
+
 // The UDP checksum behind the new headers. udp_sum: of the new pseudo header and ports, without the length.
 static inline uint16_t checksum(const struct work *work, uint16_t old, uint16_t udp_length, uint32_t udp_sum)
 {
 	uint16_t sum;
 
 	if (likely(work->whole)) // RFC 1624 eqn. 3: what was in it goes out, what is new comes in; the length stays
-		sum = (uint16_t)~frame_fold((uint64_t)(uint16_t)~old + (uint32_t)~frame_fold32(work->sum) + udp_sum);
+		sum = (uint16_t)~frame_fold(CHECKSUM_ZERO + (uint16_t)~old + udp_sum - work->sum);
 	else
 		sum = (uint16_t)~frame_fold16(udp_sum + 2u * udp_length + rte_raw_cksum(work->payload, work->length));
 	return sum ? sum : 0xffff; // 0 would say that there is none
@@ -93,27 +103,26 @@ static inline void rewrite(const struct relay *relay, const struct leg *peer, st
 	memcpy(udp + 6, &sum, 2);
 }
 
+// Returns: why a packet may not leave by this leg. In the order in which one wants to know.
+enum kg_drop forward_refuse(const struct leg_out *out, const struct work *work);
+
+static inline bool may_leave(const struct leg_out *out, const struct work *work)
+{
+	const uint8_t open = (uint8_t)(LEG_REMOTE | LEG_HOP | (work->rtcp ? LEG_REMOTE_RTCP : LEG_MAY_SEND));
+
+	return out->id == work->peer && (out->flags & open) == open && work->length <= out->room;
+}
+
 // The peer is one of this lcore's. Returns: -1 where the packet leaves, else why it does not.
 static __rte_always_inline int forward(struct relay *relay, struct work *work, uint64_t now_tsc)
 {
-	const uint32_t id = work->peer;
-	struct leg *peer = &relay->legs[leg_index(id)];
+	struct leg *peer = &relay->legs[leg_index(work->peer)];
 	const struct leg_out *out = &peer->out;
 	struct relay_tx *tx;
 
-	if (unlikely(out->id != id))
-		return KG_DROP_peer_gone;
-	if (unlikely(work->rtcp && !(out->flags & LEG_REMOTE_RTCP)))
-		return KG_DROP_rtcp_no_peer;
-	if (unlikely(!(out->flags & LEG_REMOTE)))
-		return KG_DROP_no_remote;
-	if (unlikely(!work->rtcp && !(out->flags & LEG_MAY_SEND)))
-		return KG_DROP_direction;
-	if (unlikely(!(out->flags & LEG_HOP)))
-		return KG_DROP_no_next_hop;
-	if (unlikely(out->mtu && work->length + (unsigned)out->length - FRAME_ETHERNET > out->mtu))
-		return KG_DROP_too_long;
-	if (unlikely(work->payload - (uint8_t *)work->mbuf->buf_addr < out->length))
+	if (unlikely(!may_leave(out, work)))
+		return (int)forward_refuse(out, work);
+	if (unlikely(out->length > LEG_HEADER_4 && work->payload - (uint8_t *)work->mbuf->buf_addr < out->length))
 		return KG_DROP_too_long; // no room in front for an IPv6 header
 	tx = &relay->tx[out->nic];
 	if (unlikely(tx->count == RELAY_TX))
@@ -123,8 +132,7 @@ static __rte_always_inline int forward(struct relay *relay, struct work *work, u
 	else
 		forward_rtp(relay, peer, work, now_tsc);
 	rewrite(relay, peer, work);
-	tx->whose[tx->count].from = work->leg ? leg_index(work->from) : 0;
-	tx->whose[tx->count].peer = leg_index(id);
+	tx->whose[tx->count] = (struct relay_whose){.from = work->from, .peer = work->peer};
 	tx->packets[tx->count++] = work->mbuf;
 	return -1;
 }
