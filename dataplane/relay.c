@@ -135,23 +135,23 @@ static inline bool end(struct relay *relay, struct leg *leg, struct work *work, 
 // Observed, and there is no peer on this lcore. Returns: why it ends here, or -1: another lcore has it.
 static int cross(struct relay *relay, struct work *work)
 {
-	const struct hand hand = {.kind = HAND_OBSERVED, .from = work->from, .peer = work->peer};
+	const struct hand hand = {.kind = HAND_OBSERVED, .from = work->who.from, .peer = work->who.peer};
 
-	if (work->peer == 0)
+	if (work->who.peer == 0)
 		return KG_DROP_no_bridge;
 	if (work->rtcp)
 		forward_rtcp_half(work);
 	relay_add(&relay->counters[KG_CNT_cross_lcore], 1);
-	relay_hand_over(relay, relay_lcore_of(relay, work->peer), work->mbuf, &hand);
+	relay_hand_over(relay, relay_lcore_of(relay, work->who.peer), work->mbuf, &hand);
 	return -1;
 }
 
 // Ask for what forward will read, and where it will write. Returns: false where it is not for this lcore.
 static inline bool ask_for_peer(struct relay *relay, struct work *work)
 {
-	const struct leg *peer = &relay->legs[leg_index(work->peer)];
+	const struct leg *peer = &relay->legs[leg_index(work->who.peer)];
 
-	if (likely(work_owns(relay, work->peer))) {
+	if (likely(work_owns(relay, work->who.peer))) {
 		rte_prefetch0(&peer->out);
 		rte_prefetch0(&peer->tx);
 		return true;
@@ -160,43 +160,52 @@ static inline bool ask_for_peer(struct relay *relay, struct work *work)
 	return false;
 }
 
-struct reached { // packets that reached a step
-	unsigned admit, observe, forward;
+struct ended { // packets that ended in a step
+	unsigned classify, admit, observe;
 };
 
-// One packet in each step: `read` is the newest. Around the burst there are packets that ended, so that no step has to
-// ask where the burst begins and ends. The clock is read around the steps of the packet `sample` (NULL: of none).
+// One packet in each step but the first: `read` is the newest. Around the burst there are packets that ended, so that
+// no step has to ask where the burst begins and ends. The clock is read around the steps of the packet `sample`.
 static __rte_always_inline void take_steps(struct relay *relay, struct work *read, uint64_t now_tsc,
-	struct reached *reached, unsigned n, const struct work *sample)
+	struct ended *ended, unsigned n, const struct work *sample)
 {
 	struct work *find = read - RELAY_AHEAD, *meet = find - RELAY_AHEAD, *send = meet - RELAY_AHEAD;
+	bool goes_on;
 
-	if (likely(read->alive))
-		STEP(relay, RELAY_CLASSIFY, read == sample, n,
-			read->alive = end(relay, NULL, read, classify_read(relay, read->mbuf, read)));
 	if (likely(find->alive)) {
 		STEP(relay, RELAY_CLASSIFY, find == sample, n,
-			find->alive = end(relay, NULL, find, classify_find(relay, find)));
-		reached->admit += find->alive;
+			goes_on = end(relay, NULL, find, classify_find(relay, find)));
+		if (unlikely(!goes_on)) {
+			find->alive = false;
+			ended->classify++;
+		}
 	}
 	if (likely(meet->alive)) {
 		STEP(relay, RELAY_ADMIT, meet == sample, n,
-			meet->alive = end(relay, meet->leg, meet, admit(relay, meet, now_tsc)));
-		reached->observe += meet->alive;
-		if (likely(meet->alive))
-			STEP(relay, RELAY_OBSERVE, meet == sample, n,
-				meet->alive = end(relay, meet->leg, meet, observe(relay, meet, now_tsc)));
-		reached->forward += meet->alive;
-		if (likely(meet->alive))
-			meet->alive = ask_for_peer(relay, meet);
+			goes_on = end(relay, meet->leg, meet, admit(relay, meet, now_tsc)));
+		if (unlikely(!goes_on)) {
+			meet->alive = false;
+			ended->admit++;
+			goto forward;
+		}
+		STEP(relay, RELAY_OBSERVE, meet == sample, n,
+			goes_on = end(relay, meet->leg, meet, observe(relay, meet, now_tsc)));
+		if (unlikely(!goes_on)) {
+			meet->alive = false;
+			ended->observe++;
+			goto forward;
+		}
+		if (unlikely(!ask_for_peer(relay, meet)))
+			meet->alive = false;
 	}
+forward:
 	if (likely(send->alive))
 		STEP(relay, RELAY_FORWARD, send == sample, n,
 			end(relay, send->leg, send, forward(relay, send, now_tsc)));
 }
 
 static __rte_always_inline void take_burst(struct relay *relay, struct rte_mbuf **packets, unsigned n, uint64_t now_tsc,
-	struct reached *reached, const bool measured)
+	struct ended *ended, const bool measured)
 {
 	struct work room[RELAY_BURST + 6 * RELAY_AHEAD], *work = room + 3 * RELAY_AHEAD;
 	const struct work *sample = NULL;
@@ -208,19 +217,25 @@ static __rte_always_inline void take_burst(struct relay *relay, struct rte_mbuf 
 	for (unsigned i = 0; i < n && i < RELAY_AHEAD; i++)
 		rte_prefetch0(rte_pktmbuf_mtod(packets[i], void *));
 	for (unsigned i = 0; i < n + 3 * RELAY_AHEAD; i++) {
-		if (i + RELAY_AHEAD < n)
-			rte_prefetch0(rte_pktmbuf_mtod(packets[i + RELAY_AHEAD], void *));
-		if (i < n) {
-			work[i].mbuf = packets[i];
-			work[i].alive = true;
+		struct work *read = &work[i];
+
+		if (likely(i < n)) {
+			const struct rte_mbuf *next = packets[RTE_MIN(i + RELAY_AHEAD, n - 1)];
+
+			rte_prefetch0(rte_pktmbuf_mtod(next, void *));
+			read->mbuf = packets[i];
+			STEP(relay, RELAY_CLASSIFY, read == sample, n,
+				read->alive = end(relay, NULL, read, classify_read(relay, read->mbuf, read)));
+			ended->classify += !read->alive;
 		}
-		take_steps(relay, &work[i], now_tsc, reached, n, sample);
+		take_steps(relay, read, now_tsc, ended, n, sample);
 	}
 }
 
 void relay_process(struct relay *relay, struct rte_mbuf **packets, unsigned n, uint64_t now_tsc)
 {
-	struct reached reached = {0};
+	struct ended ended = {0};
+	unsigned left = n;
 
 	assert_owner(&relay->owner);
 	if (unlikely(relay->tsc_cost_tsc == 0))
@@ -229,13 +244,13 @@ void relay_process(struct relay *relay, struct rte_mbuf **packets, unsigned n, u
 	relay->now_s = now_tsc / relay->tsc_hz;
 	relay->now_frac = (now_tsc % relay->tsc_hz << 31) / relay->tsc_hz;
 	if (unlikely(relay->bursts++ % RELAY_MEASURED == 0))
-		take_burst(relay, packets, n, now_tsc, &reached, true);
+		take_burst(relay, packets, n, now_tsc, &ended, true);
 	else
-		take_burst(relay, packets, n, now_tsc, &reached, false);
+		take_burst(relay, packets, n, now_tsc, &ended, false);
 	relay_add(&relay->stages[RELAY_CLASSIFY].packets, n);
-	relay_add(&relay->stages[RELAY_ADMIT].packets, reached.admit);
-	relay_add(&relay->stages[RELAY_OBSERVE].packets, reached.observe);
-	relay_add(&relay->stages[RELAY_FORWARD].packets, reached.forward);
+	relay_add(&relay->stages[RELAY_ADMIT].packets, left -= ended.classify);
+	relay_add(&relay->stages[RELAY_OBSERVE].packets, left -= ended.admit);
+	relay_add(&relay->stages[RELAY_FORWARD].packets, left -= ended.observe);
 }
 
 void relay_crossed(struct relay *relay, struct rte_mbuf **packets, unsigned n, uint64_t now_tsc)
@@ -247,8 +262,8 @@ void relay_crossed(struct relay *relay, struct rte_mbuf **packets, unsigned n, u
 		struct work work = {.mbuf = packets[i]};
 		int reason = classify_read(relay, packets[i], &work); // the address may have gone meanwhile
 
-		work.from = hand.from;
-		work.peer = hand.peer;
+		work.who.from = hand.from;
+		work.who.peer = hand.peer;
 		work.rtcp = rtp_kind(work.payload, work.length) == RTP_KIND_RTCP;
 		if (reason < 0 && !work_owns(relay, hand.peer))
 			reason = KG_DROP_peer_gone;

@@ -69,6 +69,11 @@ struct relay_event {
 
 struct rte_ring;
 
+// The legs of a packet by their ids: it came in on `from` and leaves on `peer`. 0: nobody's.
+struct relay_whose {
+	uint32_t from, peer;
+};
+
 // One relay lcore's world. relay: rw, control: ro (counters), but where said.
 struct relay {
 	struct leg *legs; // by index: of this lcore's there are leg_first to leg_first + leg_room - 1
@@ -94,9 +99,7 @@ struct relay {
 	struct relay_tx {
 		unsigned count;
 		struct rte_mbuf *packets[RELAY_TX];
-		struct relay_whose {
-			uint32_t from, peer; // leg ids, for tx_full; 0: nobody's. `from` may be another lcore's
-		} whose[RELAY_TX];
+		struct relay_whose whose[RELAY_TX]; // for tx_full; `from` may be another lcore's
 	} tx[KG_MEDIA_NICS];
 
 	struct relay_hand {            // packets for other lcores, by their number

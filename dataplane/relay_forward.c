@@ -8,7 +8,7 @@ void forward_follow(const struct relay *relay, struct leg_tx *tx, const struct w
 	bool first = tx->from == 0;
 
 	tx->map.in_ssrc = ssrc;
-	tx->from = work->from;
+	tx->from = work->who.from;
 	if (first) {
 		tx->map.out_ssrc = ssrc;
 		return;
@@ -54,7 +54,7 @@ static void translate(struct work *work, const struct rtp_map *send, const struc
 
 enum kg_drop forward_refuse(const struct leg_out *out, const struct work *work)
 {
-	if (out->id != work->peer)
+	if (out->id != work->who.peer)
 		return KG_DROP_peer_gone;
 	if (work->rtcp && !(out->flags & LEG_REMOTE_RTCP))
 		return KG_DROP_rtcp_no_peer;

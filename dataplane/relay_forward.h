@@ -33,7 +33,7 @@ static inline void forward_rtp(struct relay *relay, struct leg *peer, struct wor
 	uint32_t timestamp;
 	int16_t ahead;
 
-	if (unlikely(tx->map.in_ssrc != rtp_get32(rtp + 8) || tx->from != work->from))
+	if (unlikely(tx->map.in_ssrc != rtp_get32(rtp + 8) || tx->from != work->who.from))
 		forward_follow(relay, tx, work, now_tsc);
 	sequence = (uint16_t)(rtp_get16(rtp + 2) + tx->map.seq_add);
 	timestamp = rtp_get32(rtp + 4) + tx->map.ts_add;
@@ -110,13 +110,13 @@ static inline bool may_leave(const struct leg_out *out, const struct work *work)
 {
 	const uint8_t open = (uint8_t)(LEG_REMOTE | LEG_HOP | (work->rtcp ? LEG_REMOTE_RTCP : LEG_MAY_SEND));
 
-	return out->id == work->peer && (out->flags & open) == open && work->length <= out->room;
+	return out->id == work->who.peer && (out->flags & open) == open && work->length <= out->room;
 }
 
 // The peer is one of this lcore's. Returns: -1 where the packet leaves, else why it does not.
 static __rte_always_inline int forward(struct relay *relay, struct work *work, uint64_t now_tsc)
 {
-	struct leg *peer = &relay->legs[leg_index(work->peer)];
+	struct leg *peer = &relay->legs[leg_index(work->who.peer)];
 	const struct leg_out *out = &peer->out;
 	struct relay_tx *tx;
 
@@ -132,7 +132,7 @@ static __rte_always_inline int forward(struct relay *relay, struct work *work, u
 	else
 		forward_rtp(relay, peer, work, now_tsc);
 	rewrite(relay, peer, work);
-	tx->whose[tx->count] = (struct relay_whose){.from = work->from, .peer = work->peer};
+	tx->whose[tx->count] = work->who;
 	tx->packets[tx->count++] = work->mbuf;
 	return -1;
 }

@@ -47,8 +47,8 @@ static inline bool observe_rtp(struct relay *relay, struct work *work, uint64_t 
 // Returns: -1 where the packet goes on, else why it does not.
 static inline int observe(struct relay *relay, struct work *work, uint64_t now_tsc)
 {
-	work->from = work->leg->in.id;
-	work->peer = work->leg->in.peer;
+	work->who.from = work->leg->in.id;
+	work->who.peer = work->leg->in.peer;
 	if (unlikely(work->rtcp)) {
 		relay_add(&work_cold(relay, work->leg)->rx_rtcp_packets, 1);
 		return -1;

@@ -17,11 +17,11 @@ struct work {
 	uint8_t *payload;      // of UDP
 	const uint8_t *source; // the sender's address, in the frame
 	uint64_t sum;          // one's complement sum of both addresses and both ports
-	uint32_t from, peer;   // leg ids
-	uint32_t clock_hz;     // of the payload type; 0: not known
-	uint16_t length;       // of the payload
-	uint16_t port;         // destination, host order
-	uint16_t source_port;  // network order
+	struct relay_whose who;
+	uint32_t clock_hz;    // of the payload type; 0: not known
+	uint16_t length;      // of the payload
+	uint16_t port;        // destination, host order
+	uint16_t source_port; // network order
 	bool v6, rtcp;
 	bool whole; // the UDP checksum is: it can be updated. Else it is made anew
 	bool alive; // it has not ended
