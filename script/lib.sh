@@ -8,6 +8,7 @@ PACKAGES_BUILD="gcc g++ libc6-dev clang llvm meson ninja-build pkg-config python
 	linux-libc-dev"
 PACKAGES_DEMO="iproute2 procps tcpdump sip-tester asterisk-core-sounds-en-wav"
 PACKAGES_TEST="$PACKAGES_DEMO baresip-core libclang-rt-14-dev nftables conntrack"
+PACKAGES_BENCH="dpdk gnuplot-nox rtpengine-daemon iproute2 procps"
 
 die() {
 	echo "$(basename "$0"): $*" >&2
