@@ -77,7 +77,8 @@ static inline void world_receive(
 		return;
 	memcpy(&base, head + world->rtp_at - 2, 2); // the checksum with both numbers zero
 	sum = (uint16_t)~base + numbers->sum;
-	sum = ~((sum & 0xffff) + (sum >> 16));
+	sum = ~((sum & 0xffff) + (sum >> 16)) & 0xffff;
+	sum = sum ? sum : 0xffff; // 0 would say that there is none
 	memcpy(frame + world->rtp_at - 2, &sum, 2);
 	memcpy(frame + world->rtp_at + 2, &numbers->sequence, 2);
 	memcpy(frame + world->rtp_at + 4, &numbers->timestamp, 4);
