@@ -47,7 +47,7 @@ static inline unsigned relay_addr_hash(const struct leg_ip *ip)
 {
 	uint64_t key = (ip->word[0] ^ ip->word[1]) * 0x9e3779b97f4a7c15u;
 
-	return (unsigned)(key >> 32) % RELAY_ADDR_SLOTS;
+	return (unsigned)((key >> 32) * RELAY_ADDR_SLOTS >> 32); // by the upper bits: all of the address is in them
 }
 
 // Add an address. Thread: control, before the list is sent. The caller sees to the room.
