@@ -41,6 +41,7 @@ struct world *world_create(enum kind kind, unsigned mbufs, unsigned cached)
 		world_fail("no memory");
 	memset(world, 0, size);
 	world->kind = kind;
+	world->head = kind == KIND_IPV6 || kind == KIND_RTCP ? 2 * FRAME_HEAD : FRAME_HEAD;
 	world->rtp_at = kind == KIND_IPV6 ? RTP_AT6 : RTP_AT4;
 	world->pool = rte_pktmbuf_pool_create("bench", mbufs, cached, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	if (!world->pool)
@@ -141,7 +142,7 @@ static unsigned build_payload(enum kind kind, uint32_t ssrc, uint8_t *out)
 	return RTP_HEADER + (kind == KIND_EVENT ? 4 : PAYLOAD);
 }
 
-static void build_head(struct world *world, uint32_t index, uint8_t out[128])
+static void build_head(struct world *world, uint32_t index, uint8_t *out)
 {
 	struct kg_leg_config config = config_of(world, index);
 	uint8_t frame[512] = {0}, *ip = frame + 14, *udp;
@@ -183,7 +184,7 @@ static void build_head(struct world *world, uint32_t index, uint8_t out[128])
 		memcpy(udp + 6, &sum, 2);
 	}
 	world->length = (uint16_t)((v6 ? 62 : 42) + length);
-	memcpy(out, frame, 128);
+	memcpy(out, frame, world->head);
 }
 
 static uint64_t seed = 1;
@@ -199,7 +200,7 @@ void world_make_traffic(struct world *world, uint32_t legs)
 	uint32_t *order = malloc(legs * sizeof(*order));
 
 	world->count = legs;
-	world->heads = eal_table_create(legs * sizeof(*world->heads), SOCKET_ID_ANY);
+	world->heads = eal_table_create((size_t)legs * world->head, SOCKET_ID_ANY);
 	if (!order || !world->heads)
 		world_fail("no memory for the traffic");
 	for (uint32_t i = 0; i < legs; i++)
@@ -211,6 +212,6 @@ void world_make_traffic(struct world *world, uint32_t legs)
 		order[j] = swap;
 	}
 	for (uint32_t i = 0; i < legs; i++)
-		build_head(world, order[i], world->heads[i].bytes);
+		build_head(world, order[i], world->heads + (size_t)i * world->head);
 	free(order);
 }

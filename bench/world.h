@@ -17,14 +17,11 @@
 
 enum kind { KIND_RTP, KIND_RTCP, KIND_IPV6, KIND_EVENT };
 
-struct head { // a packet that arrives, without its payload's tail
-	uint8_t bytes[128];
-};
-
 struct world {
 	struct relay relay;
 	struct rte_mempool *pool;
-	struct head *heads;
+	uint8_t *heads; // of packets that arrive, each `head` bytes: what is behind them is zero
+	unsigned head;  // FRAME_HEAD or twice that
 	uint32_t count, next;
 	uint16_t pass; // the packets' sequence number
 	uint16_t length, rtp_at;
@@ -71,7 +68,7 @@ static inline void world_receive(
 	mbuf->pkt_len = world->length;
 	mbuf->ol_flags = world->rx_flags;
 	memcpy(frame, head, FRAME_HEAD);
-	if (world->kind == KIND_IPV6 || world->kind == KIND_RTCP)
+	if (world->head > FRAME_HEAD)
 		memcpy(frame + FRAME_HEAD, head + FRAME_HEAD, FRAME_HEAD);
 	if (world->kind == KIND_RTCP)
 		return;
@@ -91,7 +88,7 @@ static inline void world_receive_burst(struct world *world, struct rte_mbuf **pa
 	uint32_t next = world->next;
 
 	for (unsigned i = 0; i < n; i++) {
-		world_receive(world, world->heads[next].bytes, packets[i], &numbers);
+		world_receive(world, world->heads + (size_t)next * world->head, packets[i], &numbers);
 		if (++next == world->count) {
 			next = 0;
 			world->pass++;
