@@ -54,7 +54,7 @@ static void start_eal(const char *cpu, bool huge)
 static uint16_t start_port(struct rte_mempool *pool, const char *driver, const char *devargs)
 {
 	struct rte_eth_conf conf = {0};
-	uint16_t port;
+	uint16_t port = 0;
 
 	if (rte_vdev_init(driver, devargs) != 0 || rte_eth_dev_get_port_by_name(driver, &port) != 0 ||
 		rte_eth_dev_configure(port, 1, 1, &conf) != 0 ||

@@ -182,6 +182,43 @@ static void checksums_are_needed(void **state)
 	assert_int_equal(dropped(KG_DROP_bad_checksum), 1); // IPv6 wants one (RFC 8200 8.1)
 }
 
+// Whatever the sum is, also where it comes to zero, it is right for the other family.
+static void checksums_of_each_value_are_updated(void **state)
+{
+	const struct kg_leg_config *legs[] = {&leg_a, &leg_b};
+	uint8_t packet[172];
+
+	for (unsigned i = 0; i < 0x20000; i++) {
+		const struct kg_leg_config *from = legs[i & 1];
+		unsigned length = rtp(packet, (uint16_t)(i >> 1), 7);
+
+		rtp_put16(packet + 12, (uint16_t)(i * 40503u >> 1)); // walks through all sums
+		length = rig_frame(frame, &from->remote, &from->local, packet, length, RIG_WHOLE);
+		assert_int_equal(rig_one(rig, frame, length, out), 1);
+		assert_true(rig_sound(&out[0]));
+		assert_int_not_equal(rtp_get16(out[0].frame + out[0].length - 172 - 2), 0); // "none"
+	}
+}
+
+static void neighbours_hash_apart(void **state)
+{
+	static const char *const first[] = {"10.0.0.0", "2001:db8::"};
+
+	for (unsigned family = 0; family < 2; family++) {
+		unsigned taken[RELAY_ADDR_SLOTS] = {0}, most = 0;
+
+		for (unsigned i = 0; i < RELAY_ADDRS; i++) {
+			struct kg_addr local = addr(first[family], 1);
+			struct leg_ip ip;
+
+			local.ip[family ? 15 : 3] = (uint8_t)i;
+			ip = leg_ip_of(&local);
+			most = RTE_MAX(most, ++taken[relay_addr_hash(&ip)]);
+		}
+		assert_in_range(most, 1, 3);
+	}
+}
+
 static void frames_that_are_no_datagrams(void **state)
 {
 	static const struct {
@@ -383,6 +420,8 @@ int main(void)
 		TEST(media_passes_both_ways, set_up_6_to_6),
 		TEST(media_passes_both_ways, set_up_4_to_6),
 		TEST(checksums_are_needed, set_up_4_to_6),
+		TEST(checksums_of_each_value_are_updated, set_up_4_to_6),
+		TEST(neighbours_hash_apart, set_up_6_to_6),
 		TEST(frames_that_are_no_datagrams, set_up_6_to_6),
 		TEST(a_way_is_as_long_as_its_family_says, set_up_4_to_6),
 		TEST(a_port_is_learned_from_three_in_sequence, set_up_nat),
