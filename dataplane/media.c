@@ -254,6 +254,7 @@ static int open_nics(struct kg_media *media, const struct kg_media_config *confi
 			return error;
 		for (unsigned j = 0; j < media->lcore_count; j++) {
 			media->lcores[j]->nics[i] = view_of(&media->nics[i], j);
+			media->lcores[j]->relay.tx[i].udp_checksum = media->nics[i].tx_udp_checksum;
 			media->lcores[j]->nic_count = media->nic_count;
 		}
 	}

@@ -98,6 +98,7 @@ struct relay {
 
 	struct relay_tx {
 		unsigned count;
+		bool udp_checksum; // the nic computes it where it is told to
 		struct rte_mbuf *packets[RELAY_TX];
 		struct relay_whose whose[RELAY_TX]; // for tx_full; `from` may be another lcore's
 	} tx[KG_MEDIA_NICS];

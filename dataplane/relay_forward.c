@@ -98,3 +98,15 @@ void forward_rtcp_headers(const struct leg_more *more, bool v6, uint8_t *ip, uin
 	*udp_sum = frame_fold(frame_sum(addresses, v6 ? 32 : 8) + frame_sum(udp, 4) + htons(17));
 	*ip_sum = frame_fold(frame_sum(ip, 20)); // IPv4 only
 }
+
+uint16_t forward_offload(struct work *work, const uint8_t *udp, bool v6, uint32_t udp_sum)
+{
+	uint16_t ports[2], length;
+
+	memcpy(ports, udp, sizeof(ports));
+	memcpy(&length, udp + 4, sizeof(length));
+	work->mbuf->l2_len = FRAME_ETHERNET;
+	work->mbuf->l3_len = v6 ? 40 : 20;
+	work->mbuf->ol_flags |= RTE_MBUF_F_TX_UDP_CKSUM | (v6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4);
+	return frame_fold16(udp_sum + length + (uint16_t)~ports[0] + (uint16_t)~ports[1]);
+}

@@ -70,8 +70,12 @@ static inline uint16_t checksum(const struct work *work, uint16_t old, uint16_t 
 	return sum ? sum : 0xffff; // 0 would say that there is none
 }
 
+// The nic computes it: ask for that. Returns: what it wants to find there, the sum of the pseudo header alone.
+uint16_t forward_offload(struct work *work, const uint8_t *udp, bool v6, uint32_t udp_sum);
+
 // Write L2 to L4 in front of the payload from the peer's template.
-static inline void rewrite(const struct relay *relay, const struct leg *peer, struct work *work)
+static inline void rewrite(
+	const struct relay *relay, const struct relay_tx *tx, const struct leg *peer, struct work *work)
 {
 	const struct leg_out *out = &peer->out;
 	struct rte_mbuf *mbuf = work->mbuf;
@@ -99,7 +103,10 @@ static inline void rewrite(const struct relay *relay, const struct leg *peer, st
 		memcpy(ip + 10, &sum, 2);
 	}
 	memcpy(udp + 4, &udp_length, 2);
-	sum = checksum(work, old, udp_length, udp_sum);
+	if (unlikely(!work->whole && tx->udp_checksum))
+		sum = forward_offload(work, udp, out->length == LEG_HEADER_6, udp_sum);
+	else
+		sum = checksum(work, old, udp_length, udp_sum);
 	memcpy(udp + 6, &sum, 2);
 }
 
@@ -131,7 +138,7 @@ static __rte_always_inline int forward(struct relay *relay, struct work *work, u
 		forward_rtcp(relay, peer, work);
 	else
 		forward_rtp(relay, peer, work, now_tsc);
-	rewrite(relay, peer, work);
+	rewrite(relay, tx, peer, work);
 	tx->whose[tx->count] = work->who;
 	tx->packets[tx->count++] = work->mbuf;
 	return -1;

@@ -200,6 +200,7 @@ unsigned rig_burst(struct rig *rig, uint8_t *const *frames, const unsigned *leng
 		for (unsigned i = 0; i < count; i++) {
 			out[left].nic = nic;
 			out[left].length = rte_pktmbuf_data_len(tx->packets[i]);
+			out[left].tx_flags = tx->packets[i]->ol_flags & RTE_MBUF_F_TX_OFFLOAD_MASK;
 			memcpy(out[left++].frame, rte_pktmbuf_mtod(tx->packets[i], void *),
 				rte_pktmbuf_data_len(tx->packets[i]));
 			rte_pktmbuf_free(tx->packets[i]);

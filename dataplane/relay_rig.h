@@ -41,6 +41,7 @@ unsigned rig_frame(uint8_t *out, const struct kg_addr *source, const struct kg_a
 // dropped once, by an exit that relay_stages gives the last stage that saw it.
 struct rig_out {
 	unsigned nic, length;
+	uint64_t tx_flags; // what the nic is asked for (RTE_MBUF_F_TX_*)
 	uint8_t frame[RELAY_MAX_FRAME + 1];
 };
 unsigned rig_burst(struct rig *rig, uint8_t *const *frames, const unsigned *lengths, unsigned n, struct rig_out *out);

@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include <rte_ip.h>
+
 #include "relay_rig.h"
 
 #define A 0x00100001u // leg ids: generation 1, index 1 and 2
@@ -228,6 +230,33 @@ static void checksums_that_the_nic_looked_at(void **state)
 			frame, &leg_a.remote, &leg_a.local, packet, 172, kind == RIG_WRONG ? RIG_WHOLE : kind);
 		assert_int_equal(rig_one(rig, frame, length, out), 1);
 		assert_true(rig_sound(&out[0]));
+	}
+}
+
+// What came without a whole checksum the nic completes, where it can; a whole one is cheaper to update.
+static void the_nic_completes_checksums(void **state)
+{
+	static const enum rig_checksum kinds[] = {RIG_PARTIAL, RIG_ZERO, RIG_WHOLE};
+	uint8_t packet[172];
+	unsigned length;
+
+	for (unsigned nic = 0; nic < KG_MEDIA_NICS; nic++)
+		rig->relay->tx[nic].udp_checksum = true;
+	for (unsigned i = 0; i < 3; i++) {
+		struct rte_ipv4_hdr *ip = (void *)(out[0].frame + 14);
+		uint16_t sum;
+
+		length =
+			rig_frame(frame, &leg_a.remote, &leg_a.local, packet, rtp(packet, (uint16_t)i, 2, 3), kinds[i]);
+		assert_int_equal(rig_one(rig, frame, length, out), 1);
+		memcpy(&sum, out[0].frame + 40, 2);
+		if (kinds[i] == RIG_WHOLE) {
+			assert_int_equal(out[0].tx_flags, 0);
+			assert_true(rig_sound(&out[0]));
+		} else {
+			assert_int_equal(out[0].tx_flags, RTE_MBUF_F_TX_UDP_CKSUM | RTE_MBUF_F_TX_IPV4);
+			assert_int_equal(sum, rte_ipv4_phdr_cksum(ip, 0));
+		}
 	}
 }
 
@@ -721,6 +750,7 @@ int main(void)
 		TEST(a_burst_keeps_its_order),
 		TEST(checksums_are_whole_whatever_came),
 		TEST(checksums_that_the_nic_looked_at),
+		TEST(the_nic_completes_checksums),
 		TEST(options_and_padding_are_gone),
 		TEST(rtcp_passes_on_its_own_port),
 		TEST(rtcp_mux_uses_the_rtp_port),
