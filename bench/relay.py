@@ -60,6 +60,8 @@ def draw(rows, png):
     data = "\n".join(f'"{row["system"] + chr(92) + "n" + row["case"].replace(", ", chr(92) + "n")}" {row["cycles_per_packet"]}' for row in named)
     report.plot(f'''set ylabel "TSC cycles a packet"
 set yrange [0:*]
+set offsets 0, 0, graph 0.08, 0
+set bmargin 5
 set key off
 $rows << EOD
 {data}

@@ -100,6 +100,8 @@ def draw(rows, png):
     data = "\n".join(f'"{row["system"]}\\n{row["case"]}" {row["packets_per_s"] / 1e6}' for row in rows)
     report.plot(f'''set ylabel "million packets a second there and back"
 set yrange [0:*]
+set offsets 0, 0, graph 0.08, 0
+set bmargin 5
 set key off
 $rows << EOD
 {data}

@@ -154,6 +154,8 @@ static inline bool ask_for_peer(struct relay *relay, struct work *work)
 	if (likely(work_owns(relay, work->who.peer))) {
 		rte_prefetch0(&peer->out);
 		rte_prefetch0(&peer->tx);
+		if (unlikely(work->rtcp || work->v6))
+			work_prefetch_cold(relay, peer);
 		return true;
 	}
 	end(relay, work->leg, work, cross(relay, work));

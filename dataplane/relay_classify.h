@@ -79,5 +79,9 @@ static inline int classify_find(const struct relay *relay, struct work *work)
 	work->leg = &relay->legs[index];
 	rte_prefetch0(&work->leg->in);
 	rte_prefetch0(&work->leg->stream);
+	if (unlikely(work->port & 1)) { // RTCP, most likely
+		rte_prefetch0(&work->leg->tx);
+		work_prefetch_cold(relay, work->leg);
+	}
 	return -1;
 }

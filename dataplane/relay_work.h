@@ -35,6 +35,15 @@ static inline struct leg_cold *work_cold(const struct relay *relay, const struct
 	return &relay->cold[leg - relay->legs];
 }
 
+// Ask for what only IPv6 and RTCP need of a leg.
+static inline void work_prefetch_cold(const struct relay *relay, const struct leg *leg)
+{
+	const struct leg_cold *cold = work_cold(relay, leg);
+
+	rte_prefetch0(&cold->more);
+	rte_prefetch0(&cold->rx_rtcp_packets);
+}
+
 // The legs of all lcores are numbered through, each has as many.
 static inline unsigned relay_lcore_of(const struct relay *relay, uint32_t leg_id)
 {
