@@ -149,8 +149,9 @@ static int cross(struct relay *relay, struct work *work)
 // Ask for what forward will read, and where it will write. Returns: false where it is not for this lcore.
 static inline bool ask_for_peer(struct relay *relay, struct work *work)
 {
-	const struct leg *peer = &relay->legs[leg_index(work->who.peer)];
+	struct leg *peer = &relay->legs[leg_index(work->who.peer)];
 
+	work->to = peer;
 	if (likely(work_owns(relay, work->who.peer))) {
 		rte_prefetch0(&peer->out);
 		rte_prefetch0(&peer->tx);
@@ -266,6 +267,7 @@ void relay_crossed(struct relay *relay, struct rte_mbuf **packets, unsigned n, u
 
 		work.who.from = hand.from;
 		work.who.peer = hand.peer;
+		work.to = &relay->legs[leg_index(hand.peer)]; // ours, as is asked next
 		work.rtcp = rtp_kind(work.payload, work.length) == RTP_KIND_RTCP;
 		if (reason < 0 && !work_owns(relay, hand.peer))
 			reason = KG_DROP_peer_gone;

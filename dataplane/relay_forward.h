@@ -33,7 +33,7 @@ static inline void forward_rtp(struct relay *relay, struct leg *peer, struct wor
 	uint32_t timestamp;
 	int16_t ahead;
 
-	if (unlikely(tx->map.in_ssrc != rtp_get32(rtp + 8) || tx->from != work->who.from))
+	if (unlikely((tx->map.in_ssrc ^ rtp_get32(rtp + 8)) | (tx->from ^ work->who.from)))
 		forward_follow(relay, tx, work, now_tsc);
 	sequence = (uint16_t)(rtp_get16(rtp + 2) + tx->map.seq_add);
 	timestamp = rtp_get32(rtp + 4) + tx->map.ts_add;
@@ -123,9 +123,10 @@ static inline bool may_leave(const struct leg_out *out, const struct work *work)
 // The peer is one of this lcore's. Returns: -1 where the packet leaves, else why it does not.
 static __rte_always_inline int forward(struct relay *relay, struct work *work, uint64_t now_tsc)
 {
-	struct leg *peer = &relay->legs[leg_index(work->who.peer)];
+	struct leg *peer = work->to;
 	const struct leg_out *out = &peer->out;
 	struct relay_tx *tx;
+	unsigned at;
 
 	if (unlikely(!may_leave(out, work)))
 		return (int)forward_refuse(out, work);
@@ -139,7 +140,8 @@ static __rte_always_inline int forward(struct relay *relay, struct work *work, u
 	else
 		forward_rtp(relay, peer, work, now_tsc);
 	rewrite(relay, tx, peer, work);
-	tx->whose[tx->count] = work->who;
-	tx->packets[tx->count++] = work->mbuf;
+	at = tx->count++;
+	tx->whose[at] = work->who;
+	tx->packets[at] = work->mbuf;
 	return -1;
 }

@@ -13,6 +13,7 @@
 struct work {
 	struct rte_mbuf *mbuf;
 	struct leg *leg;
+	struct leg *to;        // the peer's, where it is this lcore's
 	const uint32_t *entry; // of its port
 	uint8_t *payload;      // of UDP
 	const uint8_t *source; // the sender's address, in the frame
