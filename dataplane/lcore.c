@@ -434,7 +434,8 @@ int lcore_run(void *arg)
 
 		lcore_commands(lcore);
 		n = lcore_turn(lcore);
-		relay_add(&relay->counters[KG_CNT_loops], 1);
+		__atomic_store_n( // what this turn handed over comes before it (others_turned)
+			&relay->counters[KG_CNT_loops], relay->counters[KG_CNT_loops] + 1, __ATOMIC_RELEASE);
 		__atomic_store_n(&relay->heartbeat_tsc, tsc, __ATOMIC_RELAXED);
 		if (n) {
 			uint64_t took = rte_rdtsc() - tsc;

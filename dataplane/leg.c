@@ -180,7 +180,7 @@ void leg_ports_clear(uint32_t *ports, const struct kg_leg_config *config, kg_leg
 	uint32_t entry = (uint32_t)lcore << LEG_INDEX_BITS | leg_index(id);
 
 	for (unsigned i = 0; i < 2; i++) // the RTCP port may have been entered before rtcp-mux was agreed
-		if (ports[config->local.port + i] == entry)
+		if (__atomic_load_n(&ports[config->local.port + i], __ATOMIC_RELAXED) == entry)
 			__atomic_store_n(&ports[config->local.port + i], 0, __ATOMIC_RELAXED);
 }
 

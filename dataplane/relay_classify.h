@@ -70,7 +70,7 @@ static __rte_always_inline int classify_read(const struct relay *relay, struct r
 // The entry has come: ask for the leg. Returns: -1 where the packet goes on, else why it does not.
 static inline int classify_find(const struct relay *relay, struct work *work)
 {
-	uint32_t entry = *work->entry, index = leg_index(entry);
+	uint32_t entry = __atomic_load_n(work->entry, __ATOMIC_RELAXED), index = leg_index(entry);
 
 	if (unlikely(index == 0))
 		return KG_DROP_no_leg;
