@@ -42,6 +42,7 @@ def floor(huge):
         process.stdin.flush()
         time.sleep(wait_s)
     said = process.communicate(timeout=20)[0]
+    report.forget(f"bench{os.getpid()}")
     found = re.findall(r"CPU cycles/packet=([\d.]+)", said)
     return {"system": "testpmd", "case": "macswap, null devices", "cycles_per_packet": float(found[-1])} if found else None
 
@@ -79,6 +80,8 @@ def main():
     parser.add_argument("--pages", choices=("huge", "ordinary"), default="huge")
     parser.add_argument("--case", default="")
     args = parser.parse_args()
+    if not any(args.case in case for case, _ in CASES):
+        sys.exit(f"bench: no case has \"{args.case}\" in its name: " + "; ".join(case for case, _ in CASES))
     subprocess.run(["ninja", "-C", args.build, "bench/bench_relay"], check=True, stdout=subprocess.DEVNULL)
     rows = []
     with hugepages(WANTED_PAGES if args.pages == "huge" else 0) as huge:

@@ -67,6 +67,7 @@ def testpmd(_program, socket, _legs, huge):
         process.stdin.write(b"\n")
         process.stdin.close()
         process.wait(timeout=30)
+        report.forget(f"bench{os.getpid()}")
 
 
 SYSTEMS = {"kedge": engine, "testpmd macswap": testpmd}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What a bench leaves: a table on the terminal, JSON in the project's form, a picture by gnuplot."""
 
+import contextlib
 import json
 import os
 import platform
@@ -30,6 +31,12 @@ def write_json(path, bench, rows):
     with open(path, "w") as file:
         json.dump({"bench": bench, "commit": commit(), "machine": machine(), "rows": rows}, file, indent=1)
         file.write("\n")
+
+
+def forget(prefix):
+    """Take away the empty directory that a DPDK process with that --file-prefix leaves."""
+    with contextlib.suppress(OSError):
+        os.rmdir(os.path.join("/var/run/dpdk", prefix))
 
 
 def cell(value):

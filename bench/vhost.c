@@ -49,6 +49,7 @@ static void start_eal(const char *cpu, bool huge)
 	snprintf(lcores, sizeof(lcores), "0@%s", cpu);
 	if (rte_eal_init(huge ? 15 : 14, args) < 0)
 		world_fail("DPDK does not start");
+	rmdir(rte_eal_get_runtime_dir());
 }
 
 static uint16_t start_port(struct rte_mempool *pool, const char *driver, const char *devargs)
