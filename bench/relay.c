@@ -15,6 +15,7 @@
 #include <rte_eal.h>
 #include <rte_mempool.h>
 
+#include "capture.h"
 #include "world.h"
 
 #define REPEATS 15
@@ -41,6 +42,20 @@ static inline unsigned null_tx(struct world *world)
 	return count;
 }
 
+// --- a reader of everything that passes -----------------------------------------------------------------------------
+
+static struct capture *tap; // every packet's bytes, for a reader who does nothing with them; NULL: none
+
+static struct capture *tap_create(void)
+{
+	struct capture *made = aligned_alloc(64, sizeof(*made));
+
+	if (!made)
+		world_fail("no memory for the tap");
+	memset(made, 0, sizeof(*made));
+	return made;
+}
+
 // --- measuring ------------------------------------------------------------------------------------------------------
 
 static int by_value(const void *a, const void *b)
@@ -60,7 +75,13 @@ static double run(struct world *world, uint64_t packets, bool relay, uint64_t *l
 		unsigned n = memory_rx(world, burst);
 
 		if (relay) {
-			relay_process(&world->relay, burst, n, rte_rdtsc());
+			uint64_t now = rte_rdtsc();
+
+			if (tap)
+				capture_burst(tap, burst, n, now, false);
+			relay_process(&world->relay, burst, n, now);
+			if (tap)
+				__atomic_store_n(&tap->tail, tap->head, __ATOMIC_RELEASE); // all read
 			sent += null_tx(world);
 		} else {
 			rte_mempool_put_bulk(world->pool, (void **)burst, n);
@@ -96,7 +117,7 @@ int main(int argc, char **argv)
 	double nic, all, best;
 	int option;
 
-	while ((option = getopt(argc, argv, "l:k:m:Hco")) != -1) {
+	while ((option = getopt(argc, argv, "l:k:m:Hcot")) != -1) {
 		switch (option) {
 		case 'l':
 			legs = (uint32_t)atoi(optarg) / 2 * 2;
@@ -118,10 +139,13 @@ int main(int argc, char **argv)
 		case 'o':
 			hardware = true;
 			break;
+		case 't':
+			tap = tap_create();
+			break;
 		default:
 			world_fail("bench_relay [-l LEGS] [-k rtp|rtcp|ipv6|rfc4733] [-m MILLIONS] [-H hugepages] [-c "
 				   "cold] "
-				   "[-o checksums by the nic]");
+				   "[-o checksums by the nic] [-t tap]");
 		}
 	}
 	legs = legs < 2 ? 2 : legs;
@@ -147,5 +171,5 @@ int main(int argc, char **argv)
 		printf("%s\"%s\": %.1f", i == RELAY_CLASSIFY ? "" : ", ", relay_stages[i].name,
 			(double)world->relay.stages[i].cycles / (double)world->relay.stages[i].packets);
 	printf("}}\n");
-	return lost || warm_lost ? 1 : 0;
+	return lost || warm_lost || (tap && tap->lost) ? 1 : 0;
 }

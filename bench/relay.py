@@ -20,7 +20,7 @@ from hugepages import hugepages
 WANTED_PAGES = 400  # 700 MB, and a little more
 CASES = [("1 call", ["-l", "2"]), ("1k legs", ["-l", "1000"]), ("10k legs", ["-l", "10000"]), ("100k legs", ["-l", "100000"]),
          ("200k legs", ["-l", "200000"]), ("100k legs, rtcp", ["-l", "100000", "-k", "rtcp"]),
-         ("100k legs, ipv6", ["-l", "100000", "-k", "ipv6"]), ("100k legs, rfc4733", ["-l", "100000", "-k", "rfc4733"]),
+         ("100k legs, ipv6", ["-l", "100000", "-k", "ipv6"]), ("100k legs, rfc4733", ["-l", "100000", "-k", "rfc4733"]), ("100k legs, tap", ["-l", "100000", "-t"]),
          ("100k legs, cold packets", ["-l", "100000", "-c"])]
 COLUMNS = [("system", "system"), ("case", "case"), ("cycles_per_packet", "cycles/packet"),
            ("best_cycles_per_packet", "best run"), ("nic_cycles_per_packet", "memory nic"), ("mpps", "Mpps")]
