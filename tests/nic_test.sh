@@ -195,7 +195,7 @@ foreign_frame() {
 }
 
 # sum_of INFO: what came and what was lost
-sum_of() { sed 's/.* rx=\([0-9]*\) missed=\([0-9]*\) .*/\1+\2/' <<<"$1" | bc; }
+sum_of() { [[ $1 =~ \ rx=([0-9]+)\ missed=([0-9]+)\  ]] && echo $((BASH_REMATCH[1] + BASH_REMATCH[2])); }
 
 # on_lo DRIVER: softphones on the engine's own host
 on_lo() {
