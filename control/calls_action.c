@@ -26,7 +26,7 @@ static void hop_invite(struct anchor *anchor, struct party *party, const struct 
 {
 	const char *routes[9] = {NULL};
 	const struct sip_invite invite = {
-		.target = hop->route.target,
+		.way = {.flow = {.remote = hop->route.target}},
 		.request_uri = hop->route.request_uri,
 		.from = party->from,
 		.to = party->to,

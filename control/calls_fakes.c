@@ -125,10 +125,10 @@ struct sip_session *sip_session_invite(struct sip_stack *stack, const struct sip
 	memset(session, 0, sizeof(*session));
 	session->used = true;
 	session->user = user;
-	session->peer = invite->target;
+	session->peer = invite->way.flow.remote;
 	session->max_forwards = invite->max_forwards;
 	session->ring_timeout_ms = invite->ring_timeout_ms;
-	kg_addr_text(&invite->target, session->target, sizeof(session->target));
+	kg_addr_text(&invite->way.flow.remote, session->target, sizeof(session->target));
 	snprintf(session->call_id, sizeof(session->call_id), "out-%u", (unsigned)(session - fakes.sessions));
 	snprintf(session->request_uri, sizeof(session->request_uri), "%s", invite->request_uri);
 	snprintf(session->from, sizeof(session->from), "%s", invite->from);

@@ -278,14 +278,14 @@ static int start_sip(void)
 	int error;
 
 	for (size_t i = 0; i < engine.config->listen_count && options.listen_count < room; i++)
-		options.listen[options.listen_count++] = engine.config->listens[i].addr;
+		options.listen[options.listen_count++].addr = engine.config->listens[i].addr;
 	for (size_t i = 0; i < engine.config->nic_count && !engine.config->listen_count; i++) {
 		struct kg_addr addrs[KG_MEDIA_NIC_ADDRS];
 		unsigned count = nic_addresses(&engine.config->nics[i], addrs);
 
 		for (unsigned j = 0; j < count && options.listen_count < room; j++) {
 			addrs[j].port = 5060;
-			options.listen[options.listen_count++] = addrs[j];
+			options.listen[options.listen_count++].addr = addrs[j];
 		}
 	}
 	if (!options.listen_count) {

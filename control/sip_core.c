@@ -13,14 +13,14 @@ static const char *const accept_sdp[] = {"Accept", "application/sdp", NULL};
 
 // Require names extensions: none of them is ours. An ACK or CANCEL cannot be refused so (RFC 3261 8.2.2.3), and a BYE
 // had better end the call.
-static bool refuse_extension(struct sip_stack *stack, struct sip_msg *msg, const struct kg_addr *local)
+static bool refuse_extension(struct sip_stack *stack, struct sip_msg *msg)
 {
 	const char *require = sip_msg_header(msg, "Require", 0);
 	const char *headers[] = {"Unsupported", require, NULL};
 
 	if (!require || !*require || sip_msg_method(msg) == SIP_BYE)
 		return false;
-	stack_answer(stack, msg, local, 420, headers);
+	stack_answer(stack, msg, 420, headers);
 	return true;
 }
 
@@ -35,7 +35,7 @@ static bool is_merged(struct sip_stack *stack, const struct sip_msg *msg)
 	for (; item && !merged; item = sip_table_find_next(item)) {
 		const struct sip_session *session =
 			(const struct sip_session *)((const char *)item - offsetof(struct sip_session, merge));
-		const struct sip_msg *first = session->invite ? sip_tx_request(session->invite) : NULL;
+		const struct sip_msg *first = session->serving ? sip_tx_request(session->serving) : NULL;
 
 		merged = first && sip_msg_cseq(first) == sip_msg_cseq(msg) &&
 			 strcmp(sip_msg_request_uri(first), sip_msg_request_uri(msg)) == 0;
@@ -60,7 +60,7 @@ static bool accepts_sdp(const struct sip_msg *msg)
 }
 
 // The call layer has no room for one more, now.
-static bool refuse_overload(struct sip_stack *stack, struct sip_msg *msg, const struct kg_addr *local)
+static bool refuse_overload(struct sip_stack *stack, struct sip_msg *msg)
 {
 	unsigned retry_after_s = 0;
 	int status = stack->options.ops->admit(stack->options.arg, sip_msg_source(msg), &retry_after_s);
@@ -69,31 +69,30 @@ static bool refuse_overload(struct sip_stack *stack, struct sip_msg *msg, const 
 
 	snprintf(seconds, sizeof(seconds), "%u", retry_after_s);
 	if (status)
-		stack_answer(stack, msg, local, status, retry_after_s ? headers : NULL);
+		stack_answer(stack, msg, status, retry_after_s ? headers : NULL);
 	return status != 0;
 }
 
-static void invite_outside(
-	struct sip_stack *stack, struct sip_msg *msg, const struct kg_addr *local, enum sip_source source)
+static void invite_outside(struct sip_stack *stack, struct sip_msg *msg, enum sip_source source)
 {
 	const char *hops = sip_msg_header(msg, "Max-Forwards", 0);
 	const char *type = sip_msg_content_type(msg);
 
 	if (hops && strtoul(hops, NULL, 10) == 0)
-		stack_answer(stack, msg, local, 483, NULL);
-	else if (refuse_extension(stack, msg, local))
+		stack_answer(stack, msg, 483, NULL);
+	else if (refuse_extension(stack, msg))
 		return;
 	else if (sip_msg_body(msg, NULL) && (!type || strcmp(type, "application/sdp") != 0))
-		stack_answer(stack, msg, local, 415, accept_sdp);
+		stack_answer(stack, msg, 415, accept_sdp);
 	else if (!accepts_sdp(msg))
-		stack_answer(stack, msg, local, 406, NULL);
+		stack_answer(stack, msg, 406, NULL);
 	else if (source != SIP_SOURCE_PROXY && is_merged(stack, msg))
-		stack_answer(stack, msg, local, 482, NULL);
-	else if (!refuse_overload(stack, msg, local))
-		uas_invite(stack, msg, local);
+		stack_answer(stack, msg, 482, NULL);
+	else if (!refuse_overload(stack, msg))
+		uas_invite(stack, msg);
 }
 
-static void request_outside(struct sip_stack *stack, struct sip_msg *msg, const struct kg_addr *local)
+static void request_outside(struct sip_stack *stack, struct sip_msg *msg)
 {
 	enum sip_source source = stack->options.ops->known_source(stack->options.arg, sip_msg_source(msg));
 	bool has_tag = sip_msg_to_tag(msg) != NULL;
@@ -101,68 +100,67 @@ static void request_outside(struct sip_stack *stack, struct sip_msg *msg, const 
 	struct sip_uri uri;
 
 	if (source == SIP_SOURCE_STRANGER)
-		guard_refuse(stack, msg, local);
+		guard_refuse(stack, msg);
 	else if (method == SIP_UNKNOWN)
-		stack_answer(stack, msg, local, 501, allow);
+		stack_answer(stack, msg, 501, allow);
 	else if (has_tag || method == SIP_BYE)
-		stack_answer(stack, msg, local, 481, NULL);
+		stack_answer(stack, msg, 481, NULL);
 	else if (method != SIP_INVITE && method != SIP_OPTIONS)
-		stack_answer(stack, msg, local, 405, allow);
+		stack_answer(stack, msg, 405, allow);
 	else if (sip_uri_parse(sip_msg_request_uri(msg), &uri) == -EPROTONOSUPPORT)
-		stack_answer(stack, msg, local, 416, NULL);
+		stack_answer(stack, msg, 416, NULL);
 	else if (method == SIP_INVITE)
-		invite_outside(stack, msg, local, source);
-	else if (!refuse_extension(stack, msg, local))
-		stack_answer(stack, msg, local, 200, options_answer);
+		invite_outside(stack, msg, source);
+	else if (!refuse_extension(stack, msg))
+		stack_answer(stack, msg, 200, options_answer);
 }
 
-static void request_inside(
-	struct sip_stack *stack, struct sip_dialog *dialog, struct sip_msg *msg, const struct kg_addr *local)
+static void request_inside(struct sip_stack *stack, struct sip_dialog *dialog, struct sip_msg *msg)
 {
 	struct fork *fork = dialog->owner;
 	enum sip_method method = sip_msg_method(msg);
 
 	if (!sip_dialog_accept_cseq(dialog, msg)) {
 		stack_log(stack, KG_LOG_WARN, msg, "CSeq %u is lower than one before", sip_msg_cseq(msg));
-		stack_answer(stack, msg, local, 500, NULL);
+		stack_answer(stack, msg, 500, NULL);
 	} else if (method == SIP_UNKNOWN) {
-		stack_answer(stack, msg, local, 501, allow);
-	} else if (refuse_extension(stack, msg, local)) {
+		stack_answer(stack, msg, 501, allow);
+	} else if (refuse_extension(stack, msg)) {
 		return;
 	} else if (method == SIP_BYE && !dialog->confirmed && !fork->session->uas) {
 		// RFC 3261 15: who is called has no right to end an early dialog so.
-		stack_answer(stack, msg, local, 481, NULL);
+		stack_answer(stack, msg, 481, NULL);
 	} else if (method == SIP_BYE) {
-		stack_answer(stack, msg, local, 200, NULL);
+		stack_answer(stack, msg, 200, NULL);
 		session_bye_received(fork->session, fork, msg);
 	} else if (method == SIP_OPTIONS) {
-		stack_answer(stack, msg, local, 200, options_answer);
+		stack_answer(stack, msg, 200, options_answer);
 	} else if (method == SIP_INVITE) {
-		stack_answer(stack, msg, local, 488, NULL); // the session stays as it was negotiated
+		stack_answer(stack, msg, 488, NULL); // the session stays as it was negotiated
 	} else {
-		stack_answer(stack, msg, local, 405, allow);
+		stack_answer(stack, msg, 405, allow);
 	}
 }
 
-void core_request(void *arg, struct sip_msg *msg, const struct kg_addr *local)
+void core_request(void *arg, struct sip_msg *msg)
 {
 	struct sip_stack *stack = arg;
 	struct sip_dialog *dialog;
 
 	if (sip_msg_method(msg) == SIP_CANCEL) {
-		if (uas_cancel(stack, msg, local))
+		if (uas_cancel(stack, msg))
 			return;
 		if (guard_knows(stack, sip_msg_source(msg)))
-			stack_answer(stack, msg, local, 481, NULL);
+			stack_answer(stack, msg, 481, NULL);
 		else
-			guard_refuse(stack, msg, local);
+			guard_refuse(stack, msg);
 		return;
 	}
 	dialog = sip_dialog_find(&stack->dialogs, msg);
 	if (dialog)
-		request_inside(stack, dialog, msg, local);
+		request_inside(stack, dialog, msg);
 	else
-		request_outside(stack, msg, local);
+		request_outside(stack, msg);
 }
 
 void core_ack(void *arg, const struct sip_msg *msg)

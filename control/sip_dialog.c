@@ -80,7 +80,7 @@ static int target_take(struct sip_dialog *dialog, const struct sip_msg *msg)
 		return 0;
 	if (contact)
 		target = strdup(contact);
-	else if (asprintf(&target, "sip:%s", kg_addr_text(&dialog->peer, addr, sizeof(addr))) < 0)
+	else if (asprintf(&target, "sip:%s", kg_addr_text(&dialog->flow.remote, addr, sizeof(addr))) < 0)
 		target = NULL;
 	if (!target)
 		return -ENOMEM;
@@ -90,8 +90,8 @@ static int target_take(struct sip_dialog *dialog, const struct sip_msg *msg)
 	return 0;
 }
 
-static struct sip_dialog *dialog_create(struct sip_dialogs *dialogs, const struct sip_msg *msg, char *key,
-	const struct kg_addr *address, bool reverse, void *owner)
+static struct sip_dialog *dialog_create(
+	struct sip_dialogs *dialogs, const struct sip_msg *msg, char *key, bool reverse, void *owner)
 {
 	struct sip_dialog *dialog = calloc(1, sizeof(*dialog));
 
@@ -102,9 +102,8 @@ static struct sip_dialog *dialog_create(struct sip_dialogs *dialogs, const struc
 	dialog->key = key;
 	dialog->dialogs = dialogs;
 	dialog->owner = owner;
-	dialog->address = *address;
-	dialog->peer = *sip_msg_source(msg);
-	dialog->behind_nat = dialogs->behind_nat && dialogs->behind_nat(dialogs->arg, &dialog->peer);
+	dialog->flow = *sip_msg_flow(msg);
+	dialog->behind_nat = dialogs->behind_nat && dialogs->behind_nat(dialogs->arg, &dialog->flow);
 	dialog->call_id = strdup(sip_msg_call_id(msg));
 	if (!dialog->key || !dialog->call_id || target_take(dialog, msg) != 0 ||
 		routes_take(dialog, msg, reverse) != 0) {
@@ -125,10 +124,10 @@ static struct sip_dialog *dialog_enter(struct sip_dialog *dialog)
 }
 
 struct sip_dialog *sip_dialog_create_uac(struct sip_dialogs *dialogs, const char *from, const char *tag, uint32_t cseq,
-	const struct sip_msg *response, const struct kg_addr *address, void *owner)
+	const struct sip_msg *response, void *owner)
 {
 	char *key = key_make(sip_msg_call_id(response), tag, sip_msg_to_tag(response));
-	struct sip_dialog *dialog = dialog_create(dialogs, response, key, address, true, owner);
+	struct sip_dialog *dialog = dialog_create(dialogs, response, key, true, owner);
 
 	if (!dialog)
 		return NULL;
@@ -138,11 +137,11 @@ struct sip_dialog *sip_dialog_create_uac(struct sip_dialogs *dialogs, const char
 	return dialog_enter(dialog);
 }
 
-struct sip_dialog *sip_dialog_create_uas(struct sip_dialogs *dialogs, const struct sip_msg *invite, const char *tag,
-	const struct kg_addr *address, void *owner)
+struct sip_dialog *sip_dialog_create_uas(
+	struct sip_dialogs *dialogs, const struct sip_msg *invite, const char *tag, void *owner)
 {
 	char *key = key_make(sip_msg_call_id(invite), tag, sip_msg_from_tag(invite));
-	struct sip_dialog *dialog = dialog_create(dialogs, invite, key, address, false, owner);
+	struct sip_dialog *dialog = dialog_create(dialogs, invite, key, false, owner);
 
 	if (!dialog)
 		return NULL;
@@ -195,21 +194,25 @@ bool sip_dialog_accept_cseq(struct sip_dialog *dialog, const struct sip_msg *req
 		return false;
 	dialog->remote_cseq = sip_msg_cseq(request);
 	if (dialog->behind_nat) // its NAT may have given it another port meanwhile
-		dialog->peer = *sip_msg_source(request);
+		dialog->flow = *sip_msg_flow(request);
 	return true;
 }
 
-static void next_hop(const struct sip_dialog *dialog, const char *uri, struct kg_addr *next)
+// Behind NAT, and over a WebSocket that nobody can open but the peer, a Contact means nothing.
+static void next_hop(const struct sip_dialog *dialog, struct sip_way *way)
 {
-	struct sip_uri parsed;
+	bool back = dialog->behind_nat || dialog->flow.transport == SIP_WS || dialog->flow.transport == SIP_WSS;
 
-	if (sip_uri_parse(uri, &parsed) != 0 || kg_addr_parse(next, parsed.host, parsed.port ? parsed.port : 5060) != 0)
-		*next = dialog->peer;
+	*way = (struct sip_way){.flow = dialog->flow};
+	if (dialog->route_count)
+		way->uri = dialog->routes[0];
+	else if (!back)
+		way->uri = dialog->target;
 }
 
 // RFC 3261 12.2.1.1, also for a first hop that routes strictly: it wants to be the Request-URI itself.
 struct sip_msg *sip_dialog_request(
-	struct sip_dialog *dialog, enum sip_method method, uint32_t cseq, struct kg_addr *next)
+	struct sip_dialog *dialog, enum sip_method method, uint32_t cseq, struct sip_way *way)
 {
 	struct sip_uri first;
 	bool strict = dialog->route_count && sip_uri_parse(dialog->routes[0], &first) == 0 && !first.lr;
@@ -219,10 +222,7 @@ struct sip_msg *sip_dialog_request(
 
 	uri_cut_headers(first_uri);
 	msg = sip_msg_request(sip_method_text(method), first_uri ? first_uri : dialog->target);
-	if (dialog->behind_nat && !dialog->route_count)
-		*next = dialog->peer;
-	else
-		next_hop(dialog, dialog->route_count ? dialog->routes[0] : dialog->target, next);
+	next_hop(dialog, way);
 	free(first_uri);
 	if (!msg)
 		return NULL;

@@ -8,11 +8,12 @@
 
 #include "kg_addr.h"
 #include "sip_msg.h"
+#include "sip_request.h"
 #include "sip_table.h"
 
 struct sip_dialogs {
-	struct sip_table table; // its count is the number of live dialogs
-	bool (*behind_nat)(void *arg, const struct kg_addr *peer); // NULL: nobody is
+	struct sip_table table;                                     // its count is the number of live dialogs
+	bool (*behind_nat)(void *arg, const struct sip_flow *flow); // NULL: nobody is
 	void *arg;
 };
 
@@ -28,8 +29,7 @@ struct sip_dialog {
 	char **routes;        // as our requests carry them
 	unsigned route_count;
 	uint32_t local_cseq, remote_cseq;
-	struct kg_addr address; // ours
-	struct kg_addr peer;    // where it spoke from: used where the URIs name no address, or behind NAT
+	struct sip_flow flow; // by which the peer spoke: used where the URIs lead nowhere, or behind NAT
 	bool behind_nat;
 };
 
@@ -39,10 +39,10 @@ void sip_dialogs_fini(struct sip_dialogs *dialogs); // all dialogs are gone alre
 // From a response to our INVITE with From value `from` (its tag `tag`) and sequence number `cseq`.
 // Returns: NULL for want of memory.
 struct sip_dialog *sip_dialog_create_uac(struct sip_dialogs *dialogs, const char *from, const char *tag, uint32_t cseq,
-	const struct sip_msg *response, const struct kg_addr *address, void *owner);
+	const struct sip_msg *response, void *owner);
 // From an INVITE that we answer with To tag `tag`.
-struct sip_dialog *sip_dialog_create_uas(struct sip_dialogs *dialogs, const struct sip_msg *invite, const char *tag,
-	const struct kg_addr *address, void *owner);
+struct sip_dialog *sip_dialog_create_uas(
+	struct sip_dialogs *dialogs, const struct sip_msg *invite, const char *tag, void *owner);
 void sip_dialog_destroy(struct sip_dialog *dialog); // NULL is fine
 // UAC: a 2xx confirms; its Contact and Record-Route replace what a provisional said (RFC 3261 13.2.2.4).
 int sip_dialog_confirm(struct sip_dialog *dialog, const struct sip_msg *response);
@@ -51,7 +51,7 @@ struct sip_dialog *sip_dialog_find(struct sip_dialogs *dialogs, const struct sip
 // Take note of a request's sequence number. Returns: false where it is lower than one before (RFC 3261 12.2.2: 500).
 bool sip_dialog_accept_cseq(struct sip_dialog *dialog, const struct sip_msg *request);
 
-// A request in the dialog with all but Via and Contact; *next is where it goes. ACK takes `cseq` of its INVITE, others
-// the next number. Owns: the caller's. Returns: NULL with errno.
+// A request in the dialog with all but Via and Contact; *way (which lives as long as the dialog stays as it is) is
+// where it goes. ACK takes `cseq` of its INVITE, others the next number. Owns: the caller's. Returns: NULL with errno.
 struct sip_msg *sip_dialog_request(
-	struct sip_dialog *dialog, enum sip_method method, uint32_t cseq, struct kg_addr *next);
+	struct sip_dialog *dialog, enum sip_method method, uint32_t cseq, struct sip_way *way);

@@ -16,13 +16,16 @@ static struct fake {
 	struct wheel *wheel;
 	struct sip_stack *stack;
 	struct kg_addr local, peer;
-	bool stranger;  // the peer is no known source
-	bool phone;     // it is a phone, not a proxy
-	int refusal;    // what an INVITE is refused with before its session; 0: it is not
-	int send_error; // what the wire says
+	enum sip_transport transport; // that the peer speaks by
+	bool stranger;                // the peer is no known source
+	bool phone;                   // it is a phone, not a proxy
+	int refusal;                  // what an INVITE is refused with before its session; 0: it is not
+	int send_error;               // what the wire says
+	uint64_t gone;                // the connection that is no more
 	struct {
 		uint64_t ms;
 		struct kg_addr to;
+		struct sip_flow flow;
 		struct sip_msg *msg;
 		size_t length;
 		char *data;
@@ -116,16 +119,18 @@ static inline int fake_admit(void *arg, const struct kg_addr *source, unsigned *
 static const struct sip_session_ops fake_ops = {fake_invite, fake_provisional, fake_answered, fake_failed, fake_acked,
 	fake_cancelled, fake_ended, fake_timed_out, fake_bye_done, fake_freed, fake_known_source, fake_admit};
 
-static inline int fake_send(struct sip_wire *wire, const struct kg_addr *local, const struct kg_addr *remote,
-	const char *data, size_t length)
+static inline int fake_send(struct sip_wire *wire, struct sip_flow *flow, const char *data, size_t length)
 {
 	const char *why;
 	int status;
 
 	if (fake.sent_count == FAKE_SENT)
 		return 0;
+	if (fake.gone && flow->connection == fake.gone)
+		return -ENOTCONN;
 	fake.sent[fake.sent_count].ms = wheel_now_ms(fake.wheel);
-	fake.sent[fake.sent_count].to = *remote;
+	fake.sent[fake.sent_count].to = flow->remote;
+	fake.sent[fake.sent_count].flow = *flow;
 	fake.sent[fake.sent_count].length = length;
 	fake.sent[fake.sent_count].data = strndup(data, length);
 	// What we send must be a message by our own measure; but the refusal of a malformed one echoes what is wrong
@@ -154,8 +159,8 @@ static inline int fake_source_for(void *arg, const struct kg_addr *target, struc
 	return target->family == 4 ? 0 : -ENETUNREACH;
 }
 
-static inline void fake_trace(void *arg, bool sent, const struct kg_addr *local, const struct kg_addr *remote,
-	const struct sip_msg *msg, const char *data, size_t length)
+static inline void fake_trace(
+	void *arg, bool sent, const struct sip_flow *flow, const struct sip_msg *msg, const char *data, size_t length)
 {
 	fake.traced++;
 }
@@ -174,7 +179,7 @@ static inline void fake_open(void)
 	kg_addr_parse(&fake.local, "192.0.2.1", 5060);
 	kg_addr_parse(&fake.peer, "192.0.2.2", 5070);
 	options.wheel = fake.wheel = wheel_create(1000);
-	options.listen[0] = fake.local;
+	options.listen[0].addr = fake.local;
 	if (!fake.wheel || sip_stack_create(&options, &fake.wire, &fake.stack) != 0)
 		abort();
 }
@@ -197,7 +202,12 @@ static inline void fake_wait(uint64_t ms)
 
 static inline void fake_receive(const char *data, size_t length)
 {
-	sip_stack_datagram(fake.stack, &fake.local, &fake.peer, data, length);
+	const struct sip_flow flow = {.transport = fake.transport,
+		.local = fake.local,
+		.remote = fake.peer,
+		.connection = fake.transport != SIP_UDP};
+
+	sip_stack_message(fake.stack, &flow, data, length);
 }
 
 // A request from the peer: method, branch, CSeq number, To tag ("" for none), more header lines with their CRLF, body.
@@ -207,11 +217,11 @@ static inline void fake_request(
 	char text[4096];
 
 	snprintf(text, sizeof(text),
-		"%s sip:us@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.2:5070;branch=z9hG4bK%s\r\n"
+		"%s sip:us@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/%s 192.0.2.2:5070;branch=z9hG4bK%s\r\n"
 		"From: \"Peer\" <sip:peer@192.0.2.2>;tag=peer\r\nTo: <sip:us@192.0.2.1>%s%s\r\nCall-ID: call@peer\r\n"
 		"CSeq: %u %s\r\nMax-Forwards: 70\r\nContact: <sip:peer@192.0.2.2:5070>\r\n%s%sContent-Length: "
 		"%zu\r\n\r\n%s",
-		method, branch, *to_tag ? ";tag=" : "", to_tag, cseq, method, more,
+		method, sip_transport_name(fake.transport), branch, *to_tag ? ";tag=" : "", to_tag, cseq, method, more,
 		*body && !strstr(more, "Content-Type") ? "Content-Type: application/sdp\r\n" : "", strlen(body), body);
 	fake_receive(text, strlen(text));
 }
@@ -236,7 +246,7 @@ static inline void fake_response(unsigned index, int status, const char *tag, co
 
 static inline struct sip_session *fake_call(void)
 {
-	struct sip_invite invite = {.target = fake.peer,
+	struct sip_invite invite = {.way = {.flow = {.remote = fake.peer}},
 		.request_uri = "sip:peer@192.0.2.2:5070",
 		.from = "\"Us\" <sip:us@192.0.2.1>",
 		.to = "<sip:peer@192.0.2.2>",

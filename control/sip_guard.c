@@ -74,7 +74,7 @@ void guard_malformed(struct sip_stack *stack, const struct kg_addr *remote, cons
 	lines_expected(stack);
 }
 
-void guard_refuse(struct sip_stack *stack, struct sip_msg *msg, const struct kg_addr *local)
+void guard_refuse(struct sip_stack *stack, struct sip_msg *msg)
 {
 	struct sip_msg *response;
 	char what[WHAT];
@@ -87,7 +87,7 @@ void guard_refuse(struct sip_stack *stack, struct sip_msg *msg, const struct kg_
 		return;
 	response = sip_msg_response(msg, 403, NULL, "stranger");
 	if (response)
-		sip_txs_reply(stack->txs, msg, response, local);
+		sip_txs_reply(stack->txs, msg, response);
 	sip_msg_unref(response);
 }
 
@@ -100,8 +100,8 @@ void guard_stray(struct sip_stack *stack, const struct sip_msg *msg)
 // --- size ---------------------------------------------------------------------------------------------------------
 
 // Whoever is known is told, where anything can be made of the message. No transaction is made.
-static void refuse_size(struct sip_stack *stack, const struct kg_addr *local, const struct kg_addr *remote,
-	const char *data, size_t length, enum sip_refusal why)
+static void refuse_size(
+	struct sip_stack *stack, const struct sip_flow *flow, const char *data, size_t length, enum sip_refusal why)
 {
 	bool bytes = why == SIP_REFUSED_message_bytes;
 	struct sip_msg *msg, *response = NULL;
@@ -109,24 +109,24 @@ static void refuse_size(struct sip_stack *stack, const struct kg_addr *local, co
 	const char *error;
 
 	stack_log(stack, KG_LOG_WARN, NULL, "a message of %zu bytes from %s was refused: sip.limits.%s is %u", length,
-		kg_addr_text(remote, addr, sizeof(addr)), sip_refusal_name(why),
+		kg_addr_text(&flow->remote, addr, sizeof(addr)), sip_refusal_name(why),
 		bytes ? stack->options.limits.message_bytes : stack->options.limits.headers);
 	if (sip_msg_parse(data, length, &msg, &error) != 0) {
-		stack_answer_broken(stack, local, remote, data, length, sip_refusal_name(why));
+		stack_answer_broken(stack, flow, data, length, sip_refusal_name(why));
 		return;
 	}
-	sip_msg_set_source(msg, remote);
+	sip_msg_set_flow(msg, flow);
 	if (sip_msg_is_request(msg) && sip_msg_method(msg) != SIP_ACK)
 		response = sip_msg_response(msg, bytes ? 513 : 400, bytes ? NULL : "Too Many Header Fields", "refused");
 	if (response)
-		sip_txs_reply(stack->txs, msg, response, local);
+		sip_txs_reply(stack->txs, msg, response);
 	sip_msg_unref(response);
 	sip_msg_unref(msg);
 }
 
-bool guard_admits(struct sip_stack *stack, const struct kg_addr *local, const struct kg_addr *remote, const char *data,
-	size_t length)
+bool guard_admits(struct sip_stack *stack, const struct sip_flow *flow, const char *data, size_t length)
 {
+	const struct kg_addr *remote = &flow->remote;
 	bool known = guard_knows(stack, remote), request = length < 8 || memcmp(data, "SIP/2.0 ", 8) != 0;
 	enum sip_refusal why;
 
@@ -137,7 +137,7 @@ bool guard_admits(struct sip_stack *stack, const struct kg_addr *local, const st
 	if (!sip_limits_exceeds(stack->limits, data, length, &why))
 		return true;
 	if (known)
-		refuse_size(stack, local, remote, data, length, why);
+		refuse_size(stack, flow, data, length, why);
 	else
 		guard_malformed(stack, remote, sip_refusal_name(why));
 	return false;

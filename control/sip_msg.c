@@ -389,7 +389,12 @@ const char *sip_msg_body(const struct sip_msg *msg, size_t *length)
 
 const struct kg_addr *sip_msg_source(const struct sip_msg *msg)
 {
-	return &msg->source;
+	return &msg->flow.remote;
+}
+
+const struct sip_flow *sip_msg_flow(const struct sip_msg *msg)
+{
+	return &msg->flow;
 }
 
 void sip_msg_reply_to_source(struct sip_msg *msg)
@@ -399,9 +404,18 @@ void sip_msg_reply_to_source(struct sip_msg *msg)
 
 struct kg_addr sip_msg_reply_to(const struct sip_msg *msg)
 {
-	struct kg_addr to = msg->source;
+	struct kg_addr to = msg->flow.remote;
 
 	if (!msg->built && msg->typed.via_host && !msg->typed.rport)
 		to.port = msg->typed.via_port;
 	return to;
+}
+
+struct sip_flow sip_msg_reply_flow(const struct sip_msg *msg)
+{
+	struct sip_flow flow = msg->flow;
+
+	if (flow.transport == SIP_UDP)
+		flow.remote = sip_msg_reply_to(msg);
+	return flow;
 }

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "kg_addr.h"
+#include "sip_wire.h"
 
 #define SIP_MAX_MESSAGE 65535
 #define SIP_MAX_HEADERS 128
@@ -85,10 +86,13 @@ const char *sip_msg_start_line(const struct sip_msg *msg);           // for ladd
 // Returns: 0, -EINVAL where it is none or a field does not fit, -EPROTONOSUPPORT for another scheme.
 struct sip_uri {
 	char scheme[8], user[128], host[128];
-	uint16_t port; // 0: none written
+	char transport[8]; // the parameter in lower case; "": none
+	uint16_t port;     // 0: none written
 	bool lr;
 };
 int sip_uri_parse(const char *text, struct sip_uri *out); // also from a name-addr ("A" <sip:..>;tag=..)
+// The transport that a sip: or sips: URI asks for (UDP where it says nothing). Returns: false for one that is not ours.
+bool sip_uri_transport(const struct sip_uri *uri, enum sip_transport *out);
 // The URI inside a name-addr or addr-spec, as it was written. Owns: the caller frees. Returns: NULL: none.
 char *sip_uri_extract(const char *text);
 
@@ -105,18 +109,25 @@ int sip_msg_add(struct sip_msg *msg, const char *name, const char *value);
 int sip_msg_addf(struct sip_msg *msg, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int sip_msg_add_list(struct sip_msg *msg, const char *const *headers);         // name, value, …, NULL; NULL: none
 int sip_msg_prepend(struct sip_msg *msg, const char *name, const char *value); // Via, Route
+void sip_msg_remove(struct sip_msg *msg, const char *name);                    // all of that name
+size_t sip_msg_length(const struct sip_msg *msg);                              // of what sip_msg_build will make, about
 int sip_msg_set_body(struct sip_msg *msg, const char *type, const char *body, size_t length);
 // Serialise with a right Content-Length. Owns: the caller frees. Returns: NULL for want of memory.
 char *sip_msg_build(struct sip_msg *msg, size_t *length);
 
-// Note where a request came from: received/rport go into its topmost Via (RFC 3261 18.2.1, RFC 3581).
-void sip_msg_set_source(struct sip_msg *msg, const struct kg_addr *source);
-const struct kg_addr *sip_msg_source(const struct sip_msg *msg);
+// Note by which way a message came: received/rport go into its topmost Via (RFC 3261 18.2.1, RFC 3581).
+void sip_msg_set_flow(struct sip_msg *msg, const struct sip_flow *flow);
+void sip_msg_set_source(
+	struct sip_msg *msg, const struct kg_addr *source); // the same for UDP, where only that is known
+const struct sip_flow *sip_msg_flow(const struct sip_msg *msg);
+const struct kg_addr *sip_msg_source(const struct sip_msg *msg); // its remote end
 // Answer to where the request came from even where its Via has no rport: its sender is behind NAT.
 void sip_msg_reply_to_source(struct sip_msg *msg);
 // Where responses to it go: its source; the port is the source's with rport, else the sent-by's (RFC 3581,
 // 3261 18.2.2).
 struct kg_addr sip_msg_reply_to(const struct sip_msg *msg);
+// The whole way back: on a stream the connection that it came by.
+struct sip_flow sip_msg_reply_flow(const struct sip_msg *msg);
 
 const char *sip_reason_phrase(int status);
 const char *sip_method_text(enum sip_method method);

@@ -243,6 +243,33 @@ int sip_msg_prepend(struct sip_msg *msg, const char *name, const char *value)
 	return field_insert(msg, 0, name, value);
 }
 
+void sip_msg_remove(struct sip_msg *msg, const char *name)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < msg->field_count; i++) {
+		struct field *field = &msg->fields[i];
+
+		if (msg->built && strcasecmp(field->name, name) == 0) {
+			free(field->name);
+			free(field->value);
+		} else {
+			msg->fields[kept++] = *field;
+		}
+	}
+	msg->field_count = kept;
+	msg->typed_known = false;
+}
+
+size_t sip_msg_length(const struct sip_msg *msg)
+{
+	size_t length = strlen(msg->start) + 2 + sizeof("Content-Length: 12345\r\n\r\n") - 1 + msg->body_length;
+
+	for (unsigned i = 0; i < msg->field_count; i++)
+		length += strlen(msg->fields[i].name) + strlen(msg->fields[i].value) + 4;
+	return length;
+}
+
 int sip_msg_addf(struct sip_msg *msg, const char *name, const char *fmt, ...)
 {
 	va_list args;
@@ -380,10 +407,16 @@ static bool param_cut(char *value, const char *name)
 
 void sip_msg_set_source(struct sip_msg *msg, const struct kg_addr *source)
 {
+	sip_msg_set_flow(msg, &(struct sip_flow){.remote = *source});
+}
+
+void sip_msg_set_flow(struct sip_msg *msg, const struct sip_flow *flow)
+{
+	const struct kg_addr *source = &flow->remote;
 	char ip[KG_ADDR_STRLEN], *cut = NULL, *value = NULL;
 	bool rport;
 
-	msg->source = *source;
+	msg->flow = *flow;
 	for (unsigned i = 0; i < msg->field_count; i++) {
 		struct field *field = &msg->fields[i];
 

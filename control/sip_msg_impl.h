@@ -35,8 +35,8 @@ struct sip_msg {
 	char *body;
 	size_t body_length;
 	struct typed typed;
-	bool typed_known; // of one that was built: read when somebody asks
-	struct kg_addr source;
+	bool typed_known;     // of one that was built: read when somebody asks
+	struct sip_flow flow; // that it came by
 };
 
 // sip_msg_scan.c: cut `msg->text` (length bytes, a NUL behind) into fields and body, within the limits.

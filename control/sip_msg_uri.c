@@ -43,7 +43,8 @@ static int port_parse(const char *text, uint16_t *port)
 
 static int uri_read(const osip_uri_t *uri, struct sip_uri *out)
 {
-	osip_uri_param_t *lr = NULL;
+	osip_list_t *params = (osip_list_t *)&uri->url_params;
+	osip_uri_param_t *lr = NULL, *transport = NULL;
 	int error = text_fit(out->scheme, sizeof(out->scheme), uri->scheme);
 
 	if (!error && strcasecmp(out->scheme, "tel") == 0 && uri->string) {
@@ -61,8 +62,34 @@ static int uri_read(const osip_uri_t *uri, struct sip_uri *out)
 		error = text_fit(out->host, sizeof(out->host), uri->host);
 	if (!error)
 		error = port_parse(uri->port, &out->port);
-	out->lr = osip_uri_param_get_byname((osip_list_t *)&uri->url_params, (char *)"lr", &lr) == OSIP_SUCCESS && lr;
+	out->lr = osip_uri_param_get_byname(params, (char *)"lr", &lr) == OSIP_SUCCESS && lr;
+	if (osip_uri_param_get_byname(params, (char *)"transport", &transport) == OSIP_SUCCESS && transport &&
+		transport->gvalue) // one that is too long to be any is cut, and none of ours
+		snprintf(out->transport, sizeof(out->transport), "%s", transport->gvalue);
 	return error;
+}
+
+bool sip_uri_transport(const struct sip_uri *uri, enum sip_transport *out)
+{
+	bool secure = strcasecmp(uri->scheme, "sips") == 0;
+
+	if (strcasecmp(uri->scheme, "tel") == 0)
+		return false;
+	*out = secure ? SIP_TLS : SIP_UDP;
+	if (!*uri->transport)
+		return true;
+	for (unsigned i = 0; i < SIP_TRANSPORTS; i++) {
+		if (strcasecmp(sip_transport_name((enum sip_transport)i), uri->transport) != 0)
+			continue;
+		*out = (enum sip_transport)i;
+		// RFC 3261 26.2.2: sips over TCP is TLS; RFC 7118 5: over WebSocket it is WSS
+		if (secure && i == SIP_TCP)
+			*out = SIP_TLS;
+		else if (secure && i == SIP_WS)
+			*out = SIP_WSS;
+		return !secure || i != SIP_UDP;
+	}
+	return false;
 }
 
 int sip_uri_parse(const char *text, struct sip_uri *out)

@@ -57,6 +57,12 @@ static void tx_leave(struct sip_tx *tx)
 		sip_tx_detach(tx);
 }
 
+static void request_leave(struct sip_request *request)
+{
+	if (request)
+		sip_request_detach(request);
+}
+
 static void session_unlink(struct sip_session *session)
 {
 	struct wheel *wheel = session->stack->options.wheel;
@@ -65,10 +71,11 @@ static void session_unlink(struct sip_session *session)
 	wheel_stop(wheel, &session->ring);
 	wheel_stop(wheel, &session->resend);
 	wheel_stop(wheel, &session->reap);
-	tx_leave(session->invite);
+	request_leave(session->invite);
+	tx_leave(session->serving);
 	tx_leave(session->cancel);
 	for (unsigned i = 0; i < SIP_FORKS; i++) {
-		tx_leave(session->forks[i].bye);
+		request_leave(session->forks[i].bye);
 		fork_clear(&session->forks[i]);
 	}
 	session_merge_leave(session);
@@ -86,6 +93,8 @@ static void session_release(struct sip_session *session)
 	free(session->from);
 	free(session->local_tag);
 	free(session->remote_tag);
+	free((char *)session->credentials.username);
+	free((char *)session->credentials.password);
 	free(session);
 }
 
@@ -99,15 +108,18 @@ void session_free(struct sip_session *session)
 void session_discard(struct sip_session *session)
 {
 	if (session->invite)
-		sip_tx_end(session->invite);
+		sip_request_end(session->invite);
+	if (session->serving)
+		sip_tx_end(session->serving);
 	session->invite = NULL;
+	session->serving = NULL;
 	session_unlink(session);
 	session_release(session);
 }
 
 void session_settle(struct sip_session *session)
 {
-	if (session->state != SESSION_OVER || session->invite || session->cancel)
+	if (session->state != SESSION_OVER || session->invite || session->serving || session->cancel)
 		return;
 	for (unsigned i = 0; i < SIP_FORKS; i++)
 		if (session->forks[i].dialog || session->forks[i].bye)
@@ -194,18 +206,18 @@ static void bye_finish(struct fork *fork, int status)
 	session_settle(session);
 }
 
-static void bye_response(void *user, struct sip_tx *tx, const struct sip_msg *msg)
+static void bye_response(void *user, struct sip_request *request, const struct sip_msg *msg)
 {
 	if (sip_msg_status(msg) >= 200)
 		bye_finish(user, sip_msg_status(msg));
 }
 
-static void bye_failed(void *user, struct sip_tx *tx, int error)
+static void bye_failed(void *user, struct sip_request *request, int error)
 {
 	bye_finish(user, error == -ETIMEDOUT ? 408 : 503);
 }
 
-static void bye_gone(void *user, struct sip_tx *tx)
+static void bye_gone(void *user, struct sip_request *request)
 {
 	struct fork *fork = user;
 
@@ -213,24 +225,25 @@ static void bye_gone(void *user, struct sip_tx *tx)
 	session_settle(fork->session);
 }
 
-static const struct sip_tx_ops bye_ops = {bye_response, bye_failed, bye_gone};
+static const struct sip_request_ops bye_ops = {bye_response, bye_failed, bye_gone};
 
 int fork_bye(struct fork *fork, const char *const *headers)
 {
 	struct sip_session *session = fork->session;
 	struct sip_stack *stack = session->stack;
-	struct kg_addr next;
+	struct sip_way way;
 	struct sip_msg *bye;
 	int error = -ENOTCONN;
 
 	if (!fork->dialog || fork->bye)
 		return error;
-	bye = sip_dialog_request(fork->dialog, SIP_BYE, 0, &next);
+	bye = sip_dialog_request(fork->dialog, SIP_BYE, 0, &way);
 	error = bye ? sip_msg_add(bye, "User-Agent", stack->user_agent) : -errno;
 	if (!error)
 		error = sip_msg_add_list(bye, headers);
 	if (!error) {
-		fork->bye = sip_tx_send(stack->txs, bye, &session->local, &next, &bye_ops, fork);
+		fork->bye = sip_request_send(
+			stack, bye, &way, &session->credentials, &fork->dialog->local_cseq, &bye_ops, fork);
 		error = fork->bye ? 0 : -errno;
 	}
 	sip_msg_unref(bye);
@@ -309,5 +322,5 @@ void sip_session_info(const struct sip_session *session, struct sip_session_info
 		out->dialog = fork->dialog ? "early" : "none";
 	out->branch = session->branch ? session->branch : "";
 	out->uas = session->uas;
-	out->peer = session->peer;
+	out->peer = session->flow.remote;
 }

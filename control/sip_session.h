@@ -11,6 +11,7 @@
 #include "kg_addr.h"
 #include "sip_limits.h"
 #include "sip_msg.h"
+#include "sip_request.h"
 #include "wheel.h"
 
 struct event_base;
@@ -71,18 +72,21 @@ struct sip_stack_options {
 	struct wheel *wheel;
 	const struct sip_session_ops *ops;
 	void *arg; // for ops->invite, ops->known_source and source_for
-	struct kg_addr listen[16];
+	struct sip_listen listen[16];
 	unsigned listen_count;
 	// Which of our addresses the kernel would use towards `target` (port unused). Returns: 0 or -errno.
 	int (*source_for)(void *arg, const struct kg_addr *target, struct kg_addr *source);
 	// What Via and Contact say for a local address (behind 1:1 NAT: the public one); NULL: itself.
 	void (*advertised)(void *arg, const struct kg_addr *local, struct kg_addr *out);
-	// Does this peer sit behind NAT? Then requests in a dialog that has no route go to where its own came from last, not
-	// to its Contact (RFC 3581's idea for requests). NULL: nobody does.
+	// Does this peer sit behind NAT? Then requests in a dialog that has no route go to where its own came from
+	// last, not to its Contact (RFC 3581's idea for requests). NULL: nobody does.
 	bool (*behind_nat)(void *arg, const struct kg_addr *peer);
+	// The name that the certificate of a peer at this address must prove (lives as long as the stack); NULL: its
+	// address.
+	const char *(*peer_name)(void *arg, const struct kg_addr *peer);
 	// Every message that went over a socket, for log and ladder; may be NULL.
-	void (*trace)(void *arg, bool sent, const struct kg_addr *local, const struct kg_addr *remote,
-		const struct sip_msg *msg, const char *data, size_t length);
+	void (*trace)(void *arg, bool sent, const struct sip_flow *flow, const struct sip_msg *msg, const char *data,
+		size_t length);
 	const char *user_agent; // "kedge/0.1"
 	struct sip_limits_config limits;
 };
@@ -111,7 +115,8 @@ void sip_session_set_user(struct sip_session *session, void *user);
 
 // UAC: send an INVITE. Call-ID, tags, CSeq, Via, Contact, Max-Forwards and Route are made here.
 struct sip_invite {
-	struct kg_addr target; // where the datagram goes
+	struct sip_way way; // where it goes
+	struct sip_credentials credentials;
 	const char *request_uri;
 	const char *from;           // name-addr without tag
 	const char *to;             // name-addr without tag

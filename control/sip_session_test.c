@@ -561,7 +561,7 @@ static void close_with_everything_alive(void **state)
 static void what_peers_write_is_not_injected(void **state)
 {
 	static const char *const bad[] = {"X-A", "1\r\nX-Evil: 1", NULL};
-	struct sip_invite invite = {.target = fake.peer,
+	struct sip_invite invite = {.way = {.flow = {.remote = fake.peer}},
 		.request_uri = "sip:peer@192.0.2.2:5070 SIP/2.0\r\nX-Evil: 1",
 		.from = "<sip:us@192.0.2.1>",
 		.to = "<sip:peer@192.0.2.2>",

@@ -41,7 +41,7 @@ static void on_cancel_unheard(struct wheel_timer *timer, void *arg)
 
 	session->stack->counts.timeouts++;
 	if (session->invite)
-		sip_tx_end(session->invite);
+		sip_request_end(session->invite);
 	session->invite = NULL;
 	fork_dialogs_drop(session, NULL);
 	session_over(session);
@@ -51,12 +51,16 @@ static void on_cancel_unheard(struct wheel_timer *timer, void *arg)
 
 static void cancel_send(struct sip_session *session)
 {
+	struct sip_tx *invite;
+
 	if (session->cancel || !session->invite)
 		return;
-	session->cancel =
-		sip_tx_cancel(session->invite, (const char *const *)session->held_headers, &cancel_ops, session);
-	if (!session->cancel) // a header that cannot be sent must not keep the call alive
-		session->cancel = sip_tx_cancel(session->invite, NULL, &cancel_ops, session);
+	invite = sip_request_tx(session->invite);
+	if (invite)
+		session->cancel =
+			sip_tx_cancel(invite, (const char *const *)session->held_headers, &cancel_ops, session);
+	if (invite && !session->cancel) // a header that cannot be sent must not keep the call alive
+		session->cancel = sip_tx_cancel(invite, NULL, &cancel_ops, session);
 	wheel_start(session->stack->options.wheel, &session->ring, SIP_TIMEOUT_MS, on_cancel_unheard, session);
 }
 
@@ -139,7 +143,7 @@ static int fork_dialog(struct fork *fork, const struct sip_msg *msg)
 	if (fork->dialog)
 		return 0;
 	fork->dialog = sip_dialog_create_uac(
-		&session->stack->dialogs, session->from, session->local_tag, session->cseq, msg, &session->local, fork);
+		&session->stack->dialogs, session->from, session->local_tag, session->cseq, msg, fork);
 	return fork->dialog ? 0 : -ENOMEM;
 }
 
@@ -170,7 +174,7 @@ static void ack_again(struct fork *fork)
 	if (!fork->ack)
 		return; // our user has not sent it yet
 	session->stack->counts.retransmits_out++;
-	sip_txs_emit(session->stack->txs, &session->local, &fork->ack_to, fork->ack, fork->ack_length);
+	sip_txs_emit(session->stack->txs, &fork->ack_flow, fork->ack, fork->ack_length);
 }
 
 // A 2xx that nobody wants is confirmed and ended at once.
@@ -228,7 +232,7 @@ static void uac_refused(struct sip_session *session, const struct sip_msg *msg)
 		ops_of(session)->failed(session->user, session, msg);
 }
 
-static void invite_response(void *user, struct sip_tx *tx, const struct sip_msg *msg)
+static void invite_response(void *user, struct sip_request *request, const struct sip_msg *msg)
 {
 	int status = sip_msg_status(msg);
 
@@ -240,7 +244,7 @@ static void invite_response(void *user, struct sip_tx *tx, const struct sip_msg 
 		uac_refused(user, msg);
 }
 
-static void invite_failed(void *user, struct sip_tx *tx, int error)
+static void invite_failed(void *user, struct sip_request *request, int error)
 {
 	struct sip_session *session = user;
 
@@ -252,7 +256,7 @@ static void invite_failed(void *user, struct sip_tx *tx, int error)
 	ops_of(session)->timed_out(session->user, session, SIP_TIMEOUT_B);
 }
 
-static void invite_gone(void *user, struct sip_tx *tx)
+static void invite_gone(void *user, struct sip_request *request)
 {
 	struct sip_session *session = user;
 
@@ -260,16 +264,19 @@ static void invite_gone(void *user, struct sip_tx *tx)
 	session_settle(session);
 }
 
-static const struct sip_tx_ops invite_ops = {invite_response, invite_failed, invite_gone};
+static const struct sip_request_ops invite_ops = {invite_response, invite_failed, invite_gone};
 
 // --- ACK ----------------------------------------------------------------------------------------------------------
 
 int uac_ack(struct sip_session *session, struct fork *fork, const char *sdp)
 {
 	struct sip_stack *stack = session->stack;
-	struct sip_msg *ack = sip_dialog_request(fork->dialog, SIP_ACK, session->cseq, &fork->ack_to);
-	int error = ack ? sip_txs_add_via(stack->txs, ack, &session->local) : -errno;
+	struct sip_way way;
+	struct sip_msg *ack = sip_dialog_request(fork->dialog, SIP_ACK, session->cseq, &way);
+	int error = ack ? sip_way_flow(stack, &way, &fork->ack_flow) : -errno;
 
+	if (!error)
+		error = sip_txs_add_via(stack->txs, ack, &fork->ack_flow);
 	if (!error)
 		error = sip_msg_add(ack, "User-Agent", stack->user_agent);
 	if (!error && sdp)
@@ -280,7 +287,7 @@ int uac_ack(struct sip_session *session, struct fork *fork, const char *sdp)
 	}
 	sip_msg_unref(ack);
 	if (!error)
-		sip_txs_emit(stack->txs, &session->local, &fork->ack_to, fork->ack, fork->ack_length);
+		sip_txs_emit(stack->txs, &fork->ack_flow, fork->ack, fork->ack_length);
 	return error;
 }
 
@@ -321,8 +328,6 @@ static struct sip_msg *invite_build(struct sip_session *session, const struct si
 	if (!error)
 		error = sip_msg_addf(msg, "CSeq", "%u INVITE", session->cseq);
 	if (!error)
-		error = stack_add_contact(session->stack, msg, &session->local);
-	if (!error)
 		error = sip_msg_add(msg, "Allow", SIP_ALLOW);
 	if (!error)
 		error = sip_msg_add(msg, "Accept", "application/sdp");
@@ -353,6 +358,15 @@ static int uac_identify(struct sip_session *session, const char *from)
 	return session->call_id && session->local_tag && session->from ? 0 : -ENOMEM;
 }
 
+static int credentials_keep(struct sip_session *session, const struct sip_credentials *credentials)
+{
+	if (!credentials->username || !*credentials->username)
+		return 0;
+	session->credentials.username = strdup(credentials->username);
+	session->credentials.password = strdup(credentials->password);
+	return session->credentials.username && session->credentials.password ? 0 : -ENOMEM;
+}
+
 struct sip_session *sip_session_invite(struct sip_stack *stack, const struct sip_invite *invite, void *user)
 {
 	struct sip_session *session = stack->closing ? NULL : session_create(stack, false);
@@ -364,21 +378,22 @@ struct sip_session *sip_session_invite(struct sip_stack *stack, const struct sip
 		return NULL;
 	}
 	session->user = user;
-	session->peer = invite->target;
 	session->ring_timeout_ms = invite->ring_timeout_ms ? invite->ring_timeout_ms : SIP_RING_MS;
-	error = stack_local_for(stack, &invite->target, &session->local);
+	error = uac_identify(session, invite->from);
 	if (!error)
-		error = uac_identify(session, invite->from);
+		error = credentials_keep(session, &invite->credentials);
 	if (error)
 		goto fail;
 	msg = invite_build(session, invite);
 	if (msg)
-		session->invite = sip_tx_send(stack->txs, msg, &session->local, &invite->target, &invite_ops, session);
+		session->invite = sip_request_send(
+			stack, msg, &invite->way, &session->credentials, &session->cseq, &invite_ops, session);
 	error = session->invite ? 0 : -errno;
 	sip_msg_unref(msg);
 	if (error)
 		goto fail;
-	session->branch = strdup(sip_tx_branch(session->invite));
+	session->flow = *sip_request_flow(session->invite);
+	session->branch = strdup(sip_request_branch(session->invite));
 	return session;
 fail:
 	session_discard(session);

@@ -21,7 +21,7 @@ static void uas_gone(void *user, struct sip_tx *tx)
 {
 	struct sip_session *session = user;
 
-	session->invite = NULL;
+	session->serving = NULL;
 	session_settle(session);
 }
 
@@ -56,18 +56,18 @@ static int fork_dialog(struct fork *fork)
 
 	if (!fork->dialog)
 		fork->dialog = sip_dialog_create_uas(
-			&session->stack->dialogs, sip_tx_request(session->invite), fork->tag, &session->local, fork);
+			&session->stack->dialogs, sip_tx_request(session->serving), fork->tag, fork);
 	return fork->dialog ? 0 : -ENOMEM;
 }
 
 static int respond(struct sip_session *session, const char *tag, int status, const char *reason, bool in_dialog,
 	const char *sdp, const char *const *extra)
 {
-	struct sip_msg *msg = sip_msg_response(sip_tx_request(session->invite), status, reason, tag);
+	struct sip_msg *msg = sip_msg_response(sip_tx_request(session->serving), status, reason, tag);
 	int error = msg ? 0 : -errno;
 
 	if (!error && in_dialog)
-		error = stack_add_contact(session->stack, msg, &session->local);
+		error = stack_add_contact(session->stack, msg, &session->flow);
 	if (!error && in_dialog)
 		error = sip_msg_add(msg, "Allow", SIP_ALLOW);
 	if (!error && status > 100)
@@ -77,7 +77,7 @@ static int respond(struct sip_session *session, const char *tag, int status, con
 	if (!error && sdp)
 		error = sip_msg_set_body(msg, "application/sdp", sdp, strlen(sdp));
 	if (!error)
-		error = sip_tx_respond(session->invite, msg);
+		error = sip_tx_respond(session->serving, msg);
 	sip_msg_unref(msg);
 	return error;
 }
@@ -95,7 +95,7 @@ static void on_refresh(struct wheel_timer *timer, void *arg)
 {
 	struct sip_session *session = arg;
 
-	sip_tx_resend(session->invite);
+	sip_tx_resend(session->serving);
 	wheel_start(session->stack->options.wheel, &session->ring, SIP_REFRESH_MS, on_refresh, session);
 }
 
@@ -125,8 +125,8 @@ static void on_resend(struct wheel_timer *timer, void *arg)
 {
 	struct sip_session *session = arg;
 
-	if (session->invite)
-		sip_tx_resend(session->invite);
+	if (session->serving)
+		sip_tx_resend(session->serving);
 	session->resend_ms = session->resend_ms * 2 > SIP_T2_MS ? SIP_T2_MS : session->resend_ms * 2;
 	wheel_start(session->stack->options.wheel, &session->resend, session->resend_ms, on_resend, session);
 }
@@ -222,7 +222,7 @@ void uas_stop(struct sip_session *session, int status)
 	}
 }
 
-bool uas_cancel(struct sip_stack *stack, struct sip_msg *msg, const struct kg_addr *local)
+bool uas_cancel(struct sip_stack *stack, struct sip_msg *msg)
 {
 	struct sip_tx *invite = sip_txs_find_invite(stack->txs, msg);
 	struct sip_session *session = invite && sip_tx_ops(invite) == &uas_ops ? sip_tx_user(invite) : NULL;
@@ -232,9 +232,9 @@ bool uas_cancel(struct sip_stack *stack, struct sip_msg *msg, const struct kg_ad
 	if (!invite)
 		return false;
 	if (fork) // RFC 3261 9.2: the tag that the INVITE's response has
-		stack_answer_as(stack, msg, local, 200, fork->tag, NULL);
+		stack_answer_as(stack, msg, 200, fork->tag, NULL);
 	else
-		stack_answer(stack, msg, local, 200, NULL);
+		stack_answer(stack, msg, 200, NULL);
 	if (!session || session->state != SESSION_CALLING)
 		return true; // too late: the final response stands
 	uas_stop(session, 487);
@@ -244,7 +244,7 @@ bool uas_cancel(struct sip_stack *stack, struct sip_msg *msg, const struct kg_ad
 
 // --- INVITE -------------------------------------------------------------------------------------------------------
 
-void uas_invite(struct sip_stack *stack, struct sip_msg *msg, const struct kg_addr *local)
+void uas_invite(struct sip_stack *stack, struct sip_msg *msg)
 {
 	struct sip_session *session = session_create(stack, true);
 	const char *branch = sip_msg_branch(msg), *tag = sip_msg_from_tag(msg);
@@ -253,19 +253,18 @@ void uas_invite(struct sip_stack *stack, struct sip_msg *msg, const struct kg_ad
 		stack_drop(stack, "no_memory");
 		return;
 	}
-	session->local = *local;
-	session->peer = *sip_msg_source(msg);
+	session->flow = *sip_msg_flow(msg);
 	session->cseq = sip_msg_cseq(msg);
 	session->call_id = strdup(sip_msg_call_id(msg));
 	session->branch = strdup(branch ? branch : "");
 	session->remote_tag = strdup(tag ? tag : "");
-	session->invite = sip_tx_serve(stack->txs, msg, local, &uas_ops, session);
+	session->serving = sip_tx_serve(stack->txs, msg, &uas_ops, session);
 	session->merge_key = uas_merge_key(msg);
-	if (!session->invite || !session->merge_key || respond(session, NULL, 100, NULL, false, NULL, NULL) != 0) {
+	if (!session->serving || !session->merge_key || respond(session, NULL, 100, NULL, false, NULL, NULL) != 0) {
 		stack_drop(stack, "no_memory");
 		session_discard(session);
 		return;
 	}
 	sip_table_put(&stack->pending, &session->merge, session->merge_key);
-	stack->options.ops->invite(stack->options.arg, session, msg, &session->peer);
+	stack->options.ops->invite(stack->options.arg, session, msg, &session->flow.remote);
 }

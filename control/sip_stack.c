@@ -82,25 +82,25 @@ void stack_log(struct sip_stack *stack, enum kg_log_level level, const struct si
 
 // --- the wire -----------------------------------------------------------------------------------------------------
 
-static void observe(struct sip_stack *stack, bool sent, const struct kg_addr *local, const struct kg_addr *remote,
-	const struct sip_msg *msg, const char *data, size_t length)
+static void observe(struct sip_stack *stack, bool sent, const struct sip_flow *flow, const struct sip_msg *msg,
+	const char *data, size_t length)
 {
 	char addr[KG_ADDR_STRLEN], text[512];
 
 	if (log_enabled(KG_LOG_DEBUG)) {
-		snprintf(text, sizeof(text), "%s %s: %s", sent ? "to" : "from",
-			kg_addr_text(remote, addr, sizeof(addr)), sip_msg_start_line(msg));
+		snprintf(text, sizeof(text), "%s %s by %s: %s", sent ? "to" : "from",
+			kg_addr_text(&flow->remote, addr, sizeof(addr)), sip_transport_name(flow->transport),
+			sip_msg_start_line(msg));
 		log_message(KG_LOG_DEBUG, msg, sent, text);
 	}
 	if (stack->options.trace)
-		stack->options.trace(stack->options.arg, sent, local, remote, msg, data, length);
+		stack->options.trace(stack->options.arg, sent, flow, msg, data, length);
 }
 
-static int on_send(
-	void *arg, const struct kg_addr *local, const struct kg_addr *remote, const char *data, size_t length)
+static int on_send(void *arg, struct sip_flow *flow, const char *data, size_t length)
 {
 	struct sip_stack *stack = arg;
-	int error = stack->wire->send(stack->wire, local, remote, data, length);
+	int error = stack->wire->send(stack->wire, flow, data, length);
 
 	if (strncmp(data, "SIP/2.0 ", 8) == 0 && data[8] >= '1' && data[8] <= '6')
 		stack->counts.responses_out[data[8] - '0']++;
@@ -113,7 +113,7 @@ static int on_send(
 		const char *why;
 
 		if (sip_msg_parse(data, length, &msg, &why) == 0) {
-			observe(stack, true, local, remote, msg, data, length);
+			observe(stack, true, flow, msg, data, length);
 			sip_msg_unref(msg);
 		}
 	}
@@ -127,33 +127,41 @@ static bool is_wildcard(const struct kg_addr *addr)
 	return memcmp(addr->ip, any, sizeof(any)) == 0;
 }
 
-int stack_local_for(struct sip_stack *stack, const struct kg_addr *target, struct kg_addr *local)
+int stack_local_for(struct sip_stack *stack, struct sip_flow *flow)
 {
 	const struct sip_stack_options *options = &stack->options;
-	int error = options->source_for ? options->source_for(options->arg, target, local) : -ENETUNREACH;
+	struct kg_addr *local = &flow->local;
+	int error = options->source_for ? options->source_for(options->arg, &flow->remote, local) : -ENETUNREACH;
 
 	for (unsigned i = 0; !error && i < options->listen_count; i++) {
-		const struct kg_addr *listen = &options->listen[i];
+		const struct kg_addr *listen = &options->listen[i].addr;
 
-		if (listen->family == local->family && (is_wildcard(listen) || kg_addr_same_ip(listen, local))) {
+		if (options->listen[i].transport == flow->transport && listen->family == local->family &&
+			(is_wildcard(listen) || kg_addr_same_ip(listen, local))) {
 			local->port = listen->port;
 			return 0;
 		}
 	}
 	// The kernel would leave by an address that we do not listen on: a listener of that family has to do.
 	for (unsigned i = 0; i < options->listen_count; i++)
-		if (options->listen[i].family == target->family && !is_wildcard(&options->listen[i])) {
-			*local = options->listen[i];
+		if (options->listen[i].transport == flow->transport &&
+			options->listen[i].addr.family == flow->remote.family &&
+			!is_wildcard(&options->listen[i].addr)) {
+			*local = options->listen[i].addr;
 			return 0;
 		}
-	return error ? error : -EADDRNOTAVAIL;
+	if (error || !sip_transport_reliable(flow->transport))
+		return error ? error : -EADDRNOTAVAIL;
+	// A connection needs no listener: answers come by it.
+	local->port = sip_transport_secure(flow->transport) ? SIP_DEFAULT_TLS_PORT : SIP_DEFAULT_PORT;
+	return 0;
 }
 
-static bool on_behind_nat(void *arg, const struct kg_addr *peer)
+static bool on_behind_nat(void *arg, const struct sip_flow *flow)
 {
 	struct sip_stack *stack = arg;
 
-	return stack->options.behind_nat && stack->options.behind_nat(stack->options.arg, peer);
+	return stack->options.behind_nat && stack->options.behind_nat(stack->options.arg, &flow->remote);
 }
 
 static bool is_keepalive(const char *data, size_t length)
@@ -165,21 +173,23 @@ static bool is_keepalive(const char *data, size_t length)
 	return i == length;
 }
 
-void stack_answer_broken(struct sip_stack *stack, const struct kg_addr *local, const struct kg_addr *remote,
-	const char *data, size_t length, const char *why)
+void stack_answer_broken(
+	struct sip_stack *stack, const struct sip_flow *flow, const char *data, size_t length, const char *why)
 {
-	struct kg_addr to;
+	bool to_source = sip_transport_reliable(flow->transport) || on_behind_nat(stack, flow);
+	struct sip_flow back = *flow;
 	size_t size;
-	char *bytes = sip_msg_salvage(data, length, why, remote, on_behind_nat(stack, remote), &to, &size);
+	char *bytes = sip_msg_salvage(data, length, why, &flow->remote, to_source, &back.remote, &size);
 
 	if (bytes)
-		on_send(stack, local, &to, bytes, size);
+		on_send(stack, &back, bytes, size);
 	free(bytes);
 }
 
-static void refuse_malformed(struct sip_stack *stack, const struct kg_addr *local, const struct kg_addr *remote,
-	const char *data, size_t length, const char *why)
+static void refuse_malformed(
+	struct sip_stack *stack, const struct sip_flow *flow, const char *data, size_t length, const char *why)
 {
+	const struct kg_addr *remote = &flow->remote;
 	char addr[KG_ADDR_STRLEN];
 
 	stack_drop(stack, why);
@@ -190,40 +200,39 @@ static void refuse_malformed(struct sip_stack *stack, const struct kg_addr *loca
 	}
 	stack_log(stack, KG_LOG_WARN, NULL, "malformed message from %s: %s", kg_addr_text(remote, addr, sizeof(addr)),
 		why);
-	stack_answer_broken(stack, local, remote, data, length, why);
+	stack_answer_broken(stack, flow, data, length, why);
 }
 
-void sip_stack_datagram(
-	void *arg, const struct kg_addr *listener, const struct kg_addr *remote, const char *data, size_t length)
+void sip_stack_message(void *arg, const struct sip_flow *from, const char *data, size_t length)
 {
 	struct sip_stack *stack = arg;
-	struct kg_addr local = *listener;
+	struct sip_flow flow = *from;
 	struct sip_msg *msg;
 	const char *why;
 	int error;
 
 	if (is_keepalive(data, length))
 		return;
-	if (is_wildcard(&local) && stack_local_for(stack, remote, &local) != 0)
-		local = *listener;
-	if (!guard_admits(stack, &local, remote, data, length))
+	if (is_wildcard(&flow.local) && stack_local_for(stack, &flow) != 0)
+		flow.local = from->local;
+	if (!guard_admits(stack, &flow, data, length))
 		return;
 	error = sip_msg_parse(data, length, &msg, &why);
 	if (error == -ENOMEM)
 		stack_drop(stack, "no_memory");
 	else if (error)
-		refuse_malformed(stack, &local, remote, data, length, why);
+		refuse_malformed(stack, &flow, data, length, why);
 	if (error)
 		return;
-	sip_msg_set_source(msg, remote);
-	if (on_behind_nat(stack, remote))
+	sip_msg_set_flow(msg, &flow);
+	if (on_behind_nat(stack, &flow))
 		sip_msg_reply_to_source(msg);
 	if (sip_msg_is_request(msg))
 		stack->counts.requests_in[sip_msg_method(msg)]++;
 	else
 		stack->counts.responses_in[sip_msg_status(msg) / 100]++;
-	observe(stack, false, &local, remote, msg, data, length);
-	sip_txs_receive(stack->txs, msg, &local);
+	observe(stack, false, &flow, msg, data, length);
+	sip_txs_receive(stack->txs, msg);
 	sip_msg_unref(msg);
 }
 
@@ -233,6 +242,17 @@ void sip_stack_refused(void *arg, const char *data, size_t length, int error)
 
 	stack_drop(stack, "undeliverable");
 	sip_txs_refused(stack->txs, data, length, error);
+}
+
+void sip_stack_broken(void *arg, const struct sip_flow *flow, int error, const char *why)
+{
+	struct sip_stack *stack = arg;
+	char addr[KG_ADDR_STRLEN];
+
+	if (error)
+		stack_log(stack, KG_LOG_WARN, NULL, "%s connection with %s: %s", sip_transport_name(flow->transport),
+			kg_addr_text(&flow->remote, addr, sizeof(addr)), why);
+	sip_txs_broken(stack->txs, flow->connection, error);
 }
 
 static void on_stray(void *arg, const struct sip_msg *msg)
@@ -253,12 +273,25 @@ static void on_advertised(void *arg, const struct kg_addr *local, struct kg_addr
 
 // --- what the rest builds with ------------------------------------------------------------------------------------
 
-int stack_add_contact(const struct sip_stack *stack, struct sip_msg *msg, const struct kg_addr *local)
+const char *stack_peer_name(const struct sip_stack *stack, const struct kg_addr *peer)
 {
-	const struct kg_addr said = sip_txs_advertised(stack->txs, local);
+	return stack->options.peer_name ? stack->options.peer_name(stack->options.arg, peer) : NULL;
+}
+
+int stack_add_contact(const struct sip_stack *stack, struct sip_msg *msg, const struct sip_flow *flow)
+{
+	static const char *const params[SIP_TRANSPORTS] = {
+		[SIP_UDP] = "",
+		[SIP_TCP] = ";transport=tcp",
+		[SIP_TLS] = ";transport=tls",
+		[SIP_WS] = ";transport=ws",
+		[SIP_WSS] = ";transport=ws", // RFC 7118 5: `ws` for both
+	};
+	const struct kg_addr said = sip_txs_advertised(stack->txs, &flow->local);
 	char addr[KG_ADDR_STRLEN];
 
-	return sip_msg_addf(msg, "Contact", "<sip:%s>", kg_addr_text(&said, addr, sizeof(addr)));
+	return sip_msg_addf(
+		msg, "Contact", "<sip:%s%s>", kg_addr_text(&said, addr, sizeof(addr)), params[flow->transport]);
 }
 
 // The same request gets the same tag, whether or not we keep a transaction for it.
@@ -271,23 +304,22 @@ static void core_tag(struct sip_stack *stack, const struct sip_msg *request, cha
 	snprintf(tag, 17, "%016llx", (unsigned long long)hash);
 }
 
-void stack_answer(struct sip_stack *stack, struct sip_msg *request, const struct kg_addr *local, int status,
-	const char *const *headers)
+void stack_answer(struct sip_stack *stack, struct sip_msg *request, int status, const char *const *headers)
 {
 	char tag[17];
 
 	core_tag(stack, request, tag);
-	stack_answer_as(stack, request, local, status, tag, headers);
+	stack_answer_as(stack, request, status, tag, headers);
 }
 
-void stack_answer_as(struct sip_stack *stack, struct sip_msg *request, const struct kg_addr *local, int status,
-	const char *tag, const char *const *headers)
+void stack_answer_as(
+	struct sip_stack *stack, struct sip_msg *request, int status, const char *tag, const char *const *headers)
 {
 	struct sip_msg *response = sip_msg_response(request, status, NULL, tag);
 	struct sip_tx *tx;
 	int error = -ENOMEM;
 
-	tx = response ? sip_tx_serve(stack->txs, request, local, NULL, NULL) : NULL;
+	tx = response ? sip_tx_serve(stack->txs, request, NULL, NULL) : NULL;
 	if (tx)
 		error = sip_msg_add(response, "Server", stack->user_agent);
 	if (!error)
@@ -346,7 +378,10 @@ int sip_stack_create(const struct sip_stack_options *options, struct sip_wire *w
 
 int sip_stack_open(const struct sip_stack_options *options, struct sip_stack **out, char *err)
 {
-	struct sip_wire_events events = {.datagram = sip_stack_datagram, .refused = sip_stack_refused};
+	struct sip_wire_events events = {
+		.message = sip_stack_message, .refused = sip_stack_refused, .broken = sip_stack_broken};
+	struct kg_addr udp[16];
+	unsigned udp_count = 0;
 	struct sip_stack *stack;
 	int error = sip_stack_create(options, NULL, &stack);
 
@@ -355,7 +390,10 @@ int sip_stack_open(const struct sip_stack_options *options, struct sip_stack **o
 		return error;
 	}
 	events.arg = stack;
-	error = sip_udp_open(options->base, options->listen, options->listen_count, &events, &stack->wire, err);
+	for (unsigned i = 0; i < options->listen_count; i++)
+		if (options->listen[i].transport == SIP_UDP)
+			udp[udp_count++] = options->listen[i].addr;
+	error = sip_udp_open(options->base, udp, udp_count, &events, &stack->wire, err);
 	if (error) {
 		sip_stack_close(stack);
 		return error;

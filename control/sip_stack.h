@@ -6,11 +6,13 @@
 #include "log.h"
 #include "sip_dialog.h"
 #include "sip_limits.h"
+#include "sip_request.h"
 #include "sip_session.h"
 #include "sip_tx.h"
 #include "sip_wire.h"
 
 #define STACK_DROPS 64
+#define SIP_TARGETS 16
 #define STACK_LOG_LINES 50   // warnings a second
 #define SIP_RING_MS 185000   // timer C where the call layer names none
 #define SIP_REFRESH_MS 60000 // RFC 3261 13.3.1.1: a UAS that takes its time says so every minute
@@ -25,8 +27,8 @@ struct fork {
 	bool answered;             // UAC: its 2xx came
 	char *ack;                 // UAC: what answers each copy of its 2xx
 	size_t ack_length;
-	struct kg_addr ack_to;
-	struct sip_tx *bye;
+	struct sip_flow ack_flow;
+	struct sip_request *bye;
 };
 
 enum session_state {
@@ -43,11 +45,14 @@ struct sip_session {
 	void *user;
 	enum session_state state;
 	bool uas;
-	struct kg_addr local, peer;
+	struct sip_flow flow;                      // by which it began
+	struct sip_credentials credentials;        // UAC
 	char *call_id, *branch, *from, *local_tag; // from and local_tag: UAC
 	char *remote_tag;                          // UAS: the caller's
 	uint32_t cseq;                             // of the INVITE
-	struct sip_tx *invite, *cancel;
+	struct sip_request *invite;                // UAC
+	struct sip_tx *serving;                    // UAS: the INVITE
+	struct sip_tx *cancel;
 	struct fork forks[SIP_FORKS];
 	int chosen; // the fork that was answered; -1: none
 	uint32_t ring_timeout_ms;
@@ -83,26 +88,28 @@ struct sip_stack {
 	struct wheel_timer limit_lines; // what is to be said of them
 };
 
-// The stack on a wire of the caller's (its close is called by sip_stack_close); datagrams come by sip_stack_datagram.
+// The stack on a wire of the caller's (its close is called by sip_stack_close), whose events come by these.
 int sip_stack_create(const struct sip_stack_options *options, struct sip_wire *wire, struct sip_stack **out);
-void sip_stack_datagram(
-	void *stack, const struct kg_addr *local, const struct kg_addr *remote, const char *data, size_t length);
+void sip_stack_message(void *stack, const struct sip_flow *flow, const char *data, size_t length);
 void sip_stack_refused(void *stack, const char *data, size_t length, int error);
+void sip_stack_broken(void *stack, const struct sip_flow *flow, int error, const char *why);
 
 // sip_stack.c
 void stack_drop(struct sip_stack *stack, const char *reason); // counted; `reason` is a literal
-int stack_local_for(struct sip_stack *stack, const struct kg_addr *target, struct kg_addr *local);
-int stack_add_contact(const struct sip_stack *stack, struct sip_msg *msg, const struct kg_addr *local);
+// Our end of a way to flow->remote by flow->transport, into flow->local. Returns: 0 or -errno.
+int stack_local_for(struct sip_stack *stack, struct sip_flow *flow);
+// The name that the certificate of a peer at this address must prove; NULL: its address.
+const char *stack_peer_name(const struct sip_stack *stack, const struct kg_addr *peer);
+int stack_add_contact(const struct sip_stack *stack, struct sip_msg *msg, const struct sip_flow *flow);
 // Answer a request once and for all. headers as for sip_msg_add_list.
-void stack_answer(struct sip_stack *stack, struct sip_msg *request, const struct kg_addr *local, int status,
-	const char *const *headers);
+void stack_answer(struct sip_stack *stack, struct sip_msg *request, int status, const char *const *headers);
 // The same with a To tag of the caller's choice.
-void stack_answer_as(struct sip_stack *stack, struct sip_msg *request, const struct kg_addr *local, int status,
-	const char *tag, const char *const *headers);
+void stack_answer_as(
+	struct sip_stack *stack, struct sip_msg *request, int status, const char *tag, const char *const *headers);
 // A line about a message that came (msg NULL: about none). What a flood would write is cut to some lines a second.
 // The stateless answer to a request that cannot be read, where one can be made (sip_msg_salvage).
-void stack_answer_broken(struct sip_stack *stack, const struct kg_addr *local, const struct kg_addr *remote,
-	const char *data, size_t length, const char *why);
+void stack_answer_broken(
+	struct sip_stack *stack, const struct sip_flow *flow, const char *data, size_t length, const char *why);
 void stack_log(struct sip_stack *stack, enum kg_log_level level, const struct sip_msg *msg, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
@@ -110,16 +117,15 @@ void stack_log(struct sip_stack *stack, enum kg_log_level level, const struct si
 int guard_open(struct sip_stack *stack); // 0, -ENOMEM
 void guard_close(struct sip_stack *stack);
 // May a datagram be used? It comes before anything is read and before anything is sent; what is too large is answered.
-bool guard_admits(struct sip_stack *stack, const struct kg_addr *local, const struct kg_addr *remote, const char *data,
-	size_t length);
+bool guard_admits(struct sip_stack *stack, const struct sip_flow *flow, const char *data, size_t length);
 bool guard_knows(struct sip_stack *stack, const struct kg_addr *remote);                      // it is no stranger
 void guard_malformed(struct sip_stack *stack, const struct kg_addr *remote, const char *why); // of a stranger
 // A stranger's request is refused: without a transaction, so that a flood of them costs no memory; or not answered.
-void guard_refuse(struct sip_stack *stack, struct sip_msg *msg, const struct kg_addr *local);
+void guard_refuse(struct sip_stack *stack, struct sip_msg *msg);
 void guard_stray(struct sip_stack *stack, const struct sip_msg *msg); // it came to nothing, and is not answered
 
 // sip_core.c: what comes, by RFC 3261 8.2 and 12.2.2
-void core_request(void *stack, struct sip_msg *msg, const struct kg_addr *local);
+void core_request(void *stack, struct sip_msg *msg);
 void core_ack(void *stack, const struct sip_msg *msg);
 
 // sip_session.c
@@ -139,8 +145,8 @@ void fork_clear(struct fork *fork);
 // sip_session_uac.c
 int uac_ack(struct sip_session *session, struct fork *fork, const char *sdp);
 // sip_session_uas.c
-void uas_invite(struct sip_stack *stack, struct sip_msg *msg, const struct kg_addr *local);
-bool uas_cancel(struct sip_stack *stack, struct sip_msg *msg, const struct kg_addr *local); // false: no such INVITE
+void uas_invite(struct sip_stack *stack, struct sip_msg *msg);
+bool uas_cancel(struct sip_stack *stack, struct sip_msg *msg); // false: no such INVITE
 void uas_ack(struct sip_session *session, struct fork *fork, const struct sip_msg *msg);
 void uas_stop(struct sip_session *session, int status); // final response to an INVITE that waits for one
 char *uas_merge_key(const struct sip_msg *msg);

@@ -107,7 +107,7 @@ static struct sip_table *tx_table(struct sip_tx *tx)
 // --- life ---------------------------------------------------------------------------------------------------------
 
 static struct sip_tx *tx_create(struct sip_txs *txs, enum sip_tx_kind kind, struct sip_msg *request,
-	const struct kg_addr *local, const struct kg_addr *remote, const struct sip_tx_ops *ops, void *user)
+	const struct sip_flow *flow, const struct sip_tx_ops *ops, void *user)
 {
 	struct sip_tx *tx = calloc(1, sizeof(*tx));
 	const char *branch = sip_msg_branch(request);
@@ -122,8 +122,7 @@ static struct sip_tx *tx_create(struct sip_txs *txs, enum sip_tx_kind kind, stru
 		tx->key = server_key(request, sip_msg_method_name(request));
 	if (!tx->key)
 		goto fail;
-	tx->local = *local;
-	tx->remote = *remote;
+	tx->flow = *flow;
 	tx->request = sip_msg_ref(request);
 	tx->ops = ops;
 	tx->user = user;
@@ -137,6 +136,30 @@ fail:
 	return NULL;
 }
 
+bool tx_reliable(const struct sip_tx *tx)
+{
+	return sip_transport_reliable(tx->flow.transport);
+}
+
+static void tx_wait(struct sip_tx *tx)
+{
+	tx->waiting = tx->txs->waiting;
+	tx->waiting_at = &tx->txs->waiting;
+	if (tx->waiting)
+		tx->waiting->waiting_at = &tx->waiting;
+	tx->txs->waiting = tx;
+}
+
+void tx_answered(struct sip_tx *tx)
+{
+	if (!tx->waiting_at)
+		return;
+	*tx->waiting_at = tx->waiting;
+	if (tx->waiting)
+		tx->waiting->waiting_at = tx->waiting_at;
+	tx->waiting_at = NULL;
+}
+
 static void tx_free(struct sip_tx *tx)
 {
 	free(tx->bytes);
@@ -148,6 +171,7 @@ static void tx_free(struct sip_tx *tx)
 static void tx_unlink(struct sip_tx *tx)
 {
 	tx->state = TX_TERMINATED;
+	tx_answered(tx);
 	wheel_stop(tx->txs->options.wheel, &tx->resend);
 	wheel_stop(tx->txs->options.wheel, &tx->end);
 	sip_table_remove(tx_table(tx), &tx->item);
@@ -207,6 +231,11 @@ const char *sip_tx_branch(const struct sip_tx *tx)
 	return tx->branch;
 }
 
+const struct sip_flow *sip_tx_flow(const struct sip_tx *tx)
+{
+	return &tx->flow;
+}
+
 const struct sip_msg *sip_tx_request(const struct sip_tx *tx)
 {
 	return tx->request;
@@ -214,10 +243,21 @@ const struct sip_msg *sip_tx_request(const struct sip_tx *tx)
 
 // --- bytes --------------------------------------------------------------------------------------------------------
 
-int sip_txs_emit(
-	struct sip_txs *txs, const struct kg_addr *local, const struct kg_addr *remote, const char *data, size_t length)
+int sip_txs_emit(struct sip_txs *txs, struct sip_flow *flow, const char *data, size_t length)
 {
-	return txs->options.send(txs->options.arg, local, remote, data, length);
+	return txs->options.send(txs->options.arg, flow, data, length);
+}
+
+// An answer whose connection is gone goes by another to where its request says that it came from (RFC 3261 18.2.2).
+static int reply_emit(struct sip_txs *txs, struct sip_flow *flow, uint16_t sent_by, const char *data, size_t length)
+{
+	int error = sip_txs_emit(txs, flow, data, length);
+
+	if (error != -ENOTCONN || !sent_by)
+		return error;
+	flow->connection = 0;
+	flow->remote.port = sent_by;
+	return sip_txs_emit(txs, flow, data, length);
 }
 
 void tx_hold_bytes(struct sip_tx *tx, char *bytes, size_t length)
@@ -233,7 +273,7 @@ void tx_emit(struct sip_tx *tx)
 
 	if (!tx->bytes)
 		return;
-	error = sip_txs_emit(tx->txs, &tx->local, &tx->remote, tx->bytes, tx->length);
+	error = reply_emit(tx->txs, &tx->flow, tx->sent_by, tx->bytes, tx->length);
 	// A full socket heals by timer; a network that says no is believed.
 	if (error && error != -EAGAIN && error != -ENOBUFS)
 		machine_refused(tx, error);
@@ -261,24 +301,24 @@ struct kg_addr sip_txs_advertised(const struct sip_txs *txs, const struct kg_add
 	return said;
 }
 
-int sip_txs_add_via(struct sip_txs *txs, struct sip_msg *msg, const struct kg_addr *local)
+int sip_txs_add_via(struct sip_txs *txs, struct sip_msg *msg, const struct sip_flow *flow)
 {
-	const struct kg_addr said = sip_txs_advertised(txs, local);
+	const struct kg_addr said = sip_txs_advertised(txs, &flow->local);
 	char addr[KG_ADDR_STRLEN], noise[BRANCH_NOISE + 1], via[160];
 
 	sip_random_hex(noise, BRANCH_NOISE);
-	snprintf(via, sizeof(via), "SIP/2.0/UDP %s;branch=" COOKIE "%s;rport", kg_addr_text(&said, addr, sizeof(addr)),
-		noise);
+	snprintf(via, sizeof(via), "SIP/2.0/%s %s;branch=" COOKIE "%s;rport%s", sip_transport_name(flow->transport),
+		kg_addr_text(&said, addr, sizeof(addr)), noise,
+		sip_transport_reliable(flow->transport) ? ";alias" : ""); // RFC 5923: use this connection too
 	return sip_msg_prepend(msg, "Via", via);
 }
 
-int sip_txs_reply(
-	struct sip_txs *txs, const struct sip_msg *request, struct sip_msg *response, const struct kg_addr *local)
+int sip_txs_reply(struct sip_txs *txs, const struct sip_msg *request, struct sip_msg *response)
 {
-	struct kg_addr to = sip_msg_reply_to(request);
+	struct sip_flow flow = sip_msg_reply_flow(request);
 	size_t length;
 	char *bytes = sip_msg_build(response, &length);
-	int error = bytes ? sip_txs_emit(txs, local, &to, bytes, length) : -ENOMEM;
+	int error = bytes ? reply_emit(txs, &flow, sip_msg_via_port(request), bytes, length) : -ENOMEM;
 
 	free(bytes);
 	return error;
@@ -286,13 +326,13 @@ int sip_txs_reply(
 
 // --- clients ------------------------------------------------------------------------------------------------------
 
-static struct sip_tx *client_start(struct sip_txs *txs, struct sip_msg *request, const struct kg_addr *local,
-	const struct kg_addr *remote, const struct sip_tx_ops *ops, void *user)
+static struct sip_tx *client_start(struct sip_txs *txs, struct sip_msg *request, const struct sip_flow *flow,
+	const struct sip_tx_ops *ops, void *user)
 {
 	enum sip_tx_kind kind = sip_msg_method(request) == SIP_INVITE ? SIP_ICT : SIP_NICT;
 	size_t length;
 	char *bytes = sip_msg_build(request, &length);
-	struct sip_tx *tx = bytes ? tx_create(txs, kind, request, local, remote, ops, user) : NULL;
+	struct sip_tx *tx = bytes ? tx_create(txs, kind, request, flow, ops, user) : NULL;
 
 	if (!tx) {
 		free(bytes);
@@ -301,20 +341,22 @@ static struct sip_tx *client_start(struct sip_txs *txs, struct sip_msg *request,
 	}
 	tx_hold_bytes(tx, bytes, length);
 	machine_start(tx);
+	if (tx_reliable(tx))
+		tx_wait(tx);
 	tx_emit(tx);
 	return tx;
 }
 
-struct sip_tx *sip_tx_send(struct sip_txs *txs, struct sip_msg *request, const struct kg_addr *local,
-	const struct kg_addr *remote, const struct sip_tx_ops *ops, void *user)
+struct sip_tx *sip_tx_send(struct sip_txs *txs, struct sip_msg *request, const struct sip_flow *flow,
+	const struct sip_tx_ops *ops, void *user)
 {
-	int error = sip_txs_add_via(txs, request, local);
+	int error = sip_txs_add_via(txs, request, flow);
 
 	if (error) {
 		errno = -error;
 		return NULL;
 	}
-	return client_start(txs, request, local, remote, ops, user);
+	return client_start(txs, request, flow, ops, user);
 }
 
 struct sip_tx *sip_tx_cancel(
@@ -331,7 +373,7 @@ struct sip_tx *sip_tx_cancel(
 	if (!cancel)
 		return NULL;
 	if (sip_msg_add_list(cancel, headers) == 0)
-		tx = client_start(invite->txs, cancel, &invite->local, &invite->remote, ops, user);
+		tx = client_start(invite->txs, cancel, &invite->flow, ops, user);
 	else
 		errno = EINVAL;
 	sip_msg_unref(cancel);
@@ -340,15 +382,16 @@ struct sip_tx *sip_tx_cancel(
 
 // --- servers ------------------------------------------------------------------------------------------------------
 
-struct sip_tx *sip_tx_serve(struct sip_txs *txs, struct sip_msg *request, const struct kg_addr *local,
-	const struct sip_tx_ops *ops, void *user)
+struct sip_tx *sip_tx_serve(struct sip_txs *txs, struct sip_msg *request, const struct sip_tx_ops *ops, void *user)
 {
 	enum sip_tx_kind kind = sip_msg_method(request) == SIP_INVITE ? SIP_IST : SIP_NIST;
-	struct kg_addr to = sip_msg_reply_to(request);
-	struct sip_tx *tx = tx_create(txs, kind, request, local, &to, ops, user);
+	const struct sip_flow flow = sip_msg_reply_flow(request);
+	struct sip_tx *tx = tx_create(txs, kind, request, &flow, ops, user);
 
-	if (tx)
-		machine_start(tx);
+	if (!tx)
+		return NULL;
+	tx->sent_by = sip_msg_via_port(request);
+	machine_start(tx);
 	return tx;
 }
 
@@ -374,7 +417,7 @@ struct sip_tx *sip_txs_find_invite(struct sip_txs *txs, const struct sip_msg *ca
 
 // --- what comes in ------------------------------------------------------------------------------------------------
 
-static void receive_request(struct sip_txs *txs, struct sip_msg *msg, const struct kg_addr *local)
+static void receive_request(struct sip_txs *txs, struct sip_msg *msg)
 {
 	bool is_ack = sip_msg_method(msg) == SIP_ACK;
 	struct sip_tx *tx = server_find(txs, msg, is_ack ? "INVITE" : sip_msg_method_name(msg));
@@ -386,7 +429,7 @@ static void receive_request(struct sip_txs *txs, struct sip_msg *msg, const stru
 	else if (is_ack)
 		txs->options.ack(txs->options.arg, msg);
 	else
-		txs->options.request(txs->options.arg, msg, local);
+		txs->options.request(txs->options.arg, msg);
 }
 
 // RFC 3261 18.1.2: a response whose sent-by is not ours is not for us.
@@ -398,16 +441,16 @@ static bool sent_by_is(const struct sip_txs *txs, const struct sip_msg *msg, con
 	return kg_addr_parse(&addr, sip_msg_via_host(msg), sip_msg_via_port(msg)) == 0 && kg_addr_same(&addr, &said);
 }
 
-void sip_txs_receive(struct sip_txs *txs, struct sip_msg *msg, const struct kg_addr *local)
+void sip_txs_receive(struct sip_txs *txs, struct sip_msg *msg)
 {
 	struct sip_tx *tx;
 
 	if (sip_msg_is_request(msg)) {
-		receive_request(txs, msg, local);
+		receive_request(txs, msg);
 		return;
 	}
 	tx = client_find(txs, sip_msg_branch(msg), sip_msg_method_name(msg));
-	if (tx && sent_by_is(txs, msg, &tx->local))
+	if (tx && sent_by_is(txs, msg, &tx->flow.local))
 		machine_response(tx, msg);
 	else
 		txs->options.stray(txs->options.arg, msg);
@@ -427,4 +470,15 @@ void sip_txs_refused(struct sip_txs *txs, const char *data, size_t length, int e
 	tx = client_find(txs, branch, method);
 	if (tx)
 		machine_refused(tx, error);
+}
+
+void sip_txs_broken(struct sip_txs *txs, uint64_t connection, int error)
+{
+	struct sip_tx *next;
+
+	for (struct sip_tx *tx = txs->waiting; tx; tx = next) {
+		next = tx->waiting;
+		if (tx->flow.connection == connection)
+			machine_refused(tx, error ? error : -ECONNRESET);
+	}
 }

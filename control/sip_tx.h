@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Transactions: the four machines of RFC 3261 17 with RFC 6026's Accepted states, over UDP. A transaction knows nothing
-// of dialogs; 2xx copies and their ACKs are its user's. All: Thread: control.
+// Transactions: the four machines of RFC 3261 17 with RFC 6026's Accepted states. A transaction knows nothing of
+// dialogs; 2xx copies and their ACKs are its user's. All: Thread: control.
 #pragma once
 
 #include <stddef.h>
@@ -13,7 +13,7 @@
 #define SIP_T1_MS 500
 #define SIP_T2_MS 4000
 #define SIP_T4_MS 5000
-#define SIP_TIMEOUT_MS (64 * SIP_T1_MS) // B, F, H, J, L, M; D on UDP
+#define SIP_TIMEOUT_MS (64 * SIP_T1_MS) // B, F, H, L, M; D and J on UDP
 
 enum sip_tx_kind { SIP_ICT, SIP_NICT, SIP_IST, SIP_NIST, SIP_TX_KINDS }; // client and server, INVITE and not
 
@@ -32,11 +32,10 @@ struct sip_tx_ops {
 
 struct sip_txs_options {
 	struct wheel *wheel;
-	// Put bytes on the wire. Returns: 0 or -errno.
-	int (*send)(
-		void *arg, const struct kg_addr *local, const struct kg_addr *remote, const char *data, size_t length);
+	// Put bytes on the wire (struct sip_wire's send).
+	int (*send)(void *arg, struct sip_flow *flow, const char *data, size_t length);
 	// A request that belongs to no transaction; sip_tx_serve makes it one. `msg` is the caller's.
-	void (*request)(void *arg, struct sip_msg *msg, const struct kg_addr *local);
+	void (*request)(void *arg, struct sip_msg *msg);
 	// The ACK of a 2xx, or one that belongs to nothing.
 	void (*ack)(void *arg, const struct sip_msg *msg);
 	// A response that belongs to no transaction.
@@ -58,22 +57,24 @@ int sip_txs_create(const struct sip_txs_options *options, struct sip_txs **out);
 void sip_txs_destroy(struct sip_txs *txs);                                       // ends all without a word
 const struct sip_txs_counts *sip_txs_counts(const struct sip_txs *txs);
 
-// A message came (its source is set).
-void sip_txs_receive(struct sip_txs *txs, struct sip_msg *msg, const struct kg_addr *local);
+// A message came (its flow is set).
+void sip_txs_receive(struct sip_txs *txs, struct sip_msg *msg);
 // A datagram of ours came back (ICMP): `data` are its first bytes.
 void sip_txs_refused(struct sip_txs *txs, const char *data, size_t length, int error);
+// A connection is no more: requests on it that nobody has answered have failed.
+void sip_txs_broken(struct sip_txs *txs, uint64_t connection, int error);
 
 // Client: send a request; its Via is put on here. Owns: a reference of its own. Returns: NULL with errno.
-struct sip_tx *sip_tx_send(struct sip_txs *txs, struct sip_msg *request, const struct kg_addr *local,
-	const struct kg_addr *remote, const struct sip_tx_ops *ops, void *user);
+struct sip_tx *sip_tx_send(struct sip_txs *txs, struct sip_msg *request, const struct sip_flow *flow,
+	const struct sip_tx_ops *ops, void *user);
+const struct sip_flow *sip_tx_flow(const struct sip_tx *tx);
 // Client: CANCEL an INVITE that has a provisional and no final response. headers: name, value, …, NULL; NULL: none.
 // Returns: the CANCEL's own transaction, or NULL with errno (EINVAL: it cannot be cancelled now).
 struct sip_tx *sip_tx_cancel(
 	struct sip_tx *invite, const char *const *headers, const struct sip_tx_ops *ops, void *user);
 
 // Server: begin a transaction for a request. Owns: a reference of its own. Returns: NULL for want of memory.
-struct sip_tx *sip_tx_serve(struct sip_txs *txs, struct sip_msg *request, const struct kg_addr *local,
-	const struct sip_tx_ops *ops, void *user);
+struct sip_tx *sip_tx_serve(struct sip_txs *txs, struct sip_msg *request, const struct sip_tx_ops *ops, void *user);
 // Server: send a response. Returns: 0, -EALREADY after a final one, -ENOMEM. (Bytes that the wire refuses are sent
 // again by timer.)
 int sip_tx_respond(struct sip_tx *tx, struct sip_msg *response);
@@ -90,8 +91,6 @@ void sip_tx_detach(struct sip_tx *tx); // it goes on alone and tells nobody
 void sip_tx_end(struct sip_tx *tx);    // over at once, without `gone`
 
 // Outside transactions: ACK for a 2xx gets a Via of its own; a response that nobody will want again.
-int sip_txs_add_via(struct sip_txs *txs, struct sip_msg *msg, const struct kg_addr *local);
-int sip_txs_emit(struct sip_txs *txs, const struct kg_addr *local, const struct kg_addr *remote, const char *data,
-	size_t length);
-int sip_txs_reply(
-	struct sip_txs *txs, const struct sip_msg *request, struct sip_msg *response, const struct kg_addr *local);
+int sip_txs_add_via(struct sip_txs *txs, struct sip_msg *msg, const struct sip_flow *flow);
+int sip_txs_emit(struct sip_txs *txs, struct sip_flow *flow, const char *data, size_t length);
+int sip_txs_reply(struct sip_txs *txs, const struct sip_msg *request, struct sip_msg *response);

@@ -20,9 +20,11 @@ struct sip_tx {
 	struct sip_txs *txs;
 	enum sip_tx_kind kind;
 	enum tx_state state;
-	struct kg_addr local, remote;
-	struct sip_msg *request; // until the final response
-	char *bytes;             // what goes out again: request, ACK of a failure, last response
+	struct sip_flow flow;
+	uint16_t sent_by; // server: the port of its Via, for a connection that is no more (RFC 3261 18.2.2)
+	struct sip_tx *waiting, **waiting_at; // client on a stream that nobody has answered: in the list
+	struct sip_msg *request;              // until the final response
+	char *bytes;                          // what goes out again: request, ACK of a failure, last response
 	size_t length;
 	struct wheel_timer resend; // A, E, G
 	struct wheel_timer end;    // B, D, F, H, I, J, K, L, M
@@ -38,6 +40,7 @@ struct sip_txs {
 	struct sip_txs_options options;
 	struct sip_table clients, servers;
 	struct sip_txs_counts counts;
+	struct sip_tx *waiting; // clients on streams, before any response
 };
 
 // sip_tx.c
@@ -47,6 +50,8 @@ void tx_hold_bytes(struct sip_tx *tx, char *bytes, size_t length); // in place o
 void tx_report(struct sip_tx *tx, const struct sip_msg *msg);
 void tx_terminate(struct sip_tx *tx, int error); // tells `failed` where error is not 0, then `gone`
 bool tx_is_client(const struct sip_tx *tx);
+bool tx_reliable(const struct sip_tx *tx); // its transport sends again by itself
+void tx_answered(struct sip_tx *tx);       // client: somebody is there
 
 // sip_tx_machine.c
 void machine_start(struct sip_tx *tx);                               // the first timers

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The four state machines: RFC 3261 figures 5 to 8 as RFC 6026 mends them, for an unreliable transport.
+// The four state machines: RFC 3261 figures 5 to 8 as RFC 6026 mends them. A reliable transport sends nothing again (A,
+// E, G) and has nothing to absorb (D, I, J, K).
 
 #include <errno.h>
 #include <stdlib.h>
@@ -30,6 +31,12 @@ static void end_stop(struct sip_tx *tx)
 	wheel_stop(tx->txs->options.wheel, &tx->end);
 }
 
+// How long copies can still come.
+static uint32_t absorbing(const struct sip_tx *tx, uint32_t ms)
+{
+	return tx_reliable(tx) ? 0 : ms;
+}
+
 // A finished transaction keeps bytes, not trees.
 static void request_drop(struct sip_tx *tx)
 {
@@ -42,8 +49,9 @@ void machine_start(struct sip_tx *tx)
 	tx->state = tx->kind == SIP_IST ? TX_PROCEEDING : TX_TRYING;
 	if (!tx_is_client(tx))
 		return;
-	resend_in(tx, SIP_T1_MS);   // A, E
-	end_in(tx, SIP_TIMEOUT_MS); // B, F
+	if (!tx_reliable(tx))
+		resend_in(tx, SIP_T1_MS); // A, E
+	end_in(tx, SIP_TIMEOUT_MS);       // B, F
 }
 
 // Timers A, E and G.
@@ -128,7 +136,7 @@ static void ict_response(struct sip_tx *tx, const struct sip_msg *msg)
 		tx_hold_bytes(tx, NULL, 0);
 	} else {
 		tx->state = TX_COMPLETED;
-		end_in(tx, SIP_TIMEOUT_MS); // D
+		end_in(tx, absorbing(tx, SIP_TIMEOUT_MS)); // D
 		ack_failure(tx, msg);
 		request_drop(tx);
 	}
@@ -148,7 +156,7 @@ static void nict_response(struct sip_tx *tx, const struct sip_msg *msg)
 	} else {
 		tx->state = TX_COMPLETED;
 		resend_stop(tx);
-		end_in(tx, SIP_T4_MS); // K
+		end_in(tx, absorbing(tx, SIP_T4_MS)); // K
 		request_drop(tx);
 		tx_hold_bytes(tx, NULL, 0);
 	}
@@ -158,6 +166,7 @@ static void nict_response(struct sip_tx *tx, const struct sip_msg *msg)
 
 void machine_response(struct sip_tx *tx, const struct sip_msg *msg)
 {
+	tx_answered(tx);
 	if (tx->kind == SIP_ICT)
 		ict_response(tx, msg);
 	else
@@ -177,14 +186,15 @@ int machine_respond(struct sip_tx *tx, int status)
 	request_drop(tx);
 	if (tx->kind == SIP_NIST) {
 		tx->state = TX_COMPLETED;
-		end_in(tx, SIP_TIMEOUT_MS); // J
+		end_in(tx, absorbing(tx, SIP_TIMEOUT_MS)); // J
 	} else if (status < 300) {
 		tx->state = TX_ACCEPTED;
 		end_in(tx, SIP_TIMEOUT_MS); // L
 	} else {
 		tx->state = TX_COMPLETED;
-		resend_in(tx, SIP_T1_MS);   // G
-		end_in(tx, SIP_TIMEOUT_MS); // H
+		if (!tx_reliable(tx))
+			resend_in(tx, SIP_T1_MS); // G
+		end_in(tx, SIP_TIMEOUT_MS);       // H
 	}
 	return 0;
 }
@@ -205,7 +215,7 @@ void machine_ack(struct sip_tx *tx, const struct sip_msg *msg)
 		tx->state = TX_CONFIRMED;
 		resend_stop(tx);
 		tx_hold_bytes(tx, NULL, 0);
-		end_in(tx, SIP_T4_MS); // I
+		end_in(tx, absorbing(tx, SIP_T4_MS)); // I
 	} else if (tx->state == TX_CONFIRMED) {
 		tx->txs->counts.retransmits_in++;
 	}

@@ -19,7 +19,7 @@
 static struct {
 	struct wheel *wheel;
 	struct sip_txs *txs;
-	struct kg_addr local, remote;
+	struct sip_flow flow;
 	struct {
 		uint64_t ms;
 		char *data;
@@ -34,8 +34,7 @@ static struct {
 	struct sip_tx *server;
 } t;
 
-static int on_send(
-	void *arg, const struct kg_addr *local, const struct kg_addr *remote, const char *data, size_t length)
+static int on_send(void *arg, struct sip_flow *flow, const char *data, size_t length)
 {
 	assert_true(t.sent_count < SENT_MAX);
 	t.sent[t.sent_count].ms = wheel_now_ms(t.wheel);
@@ -65,10 +64,10 @@ static void on_gone(void *user, struct sip_tx *tx)
 
 static const struct sip_tx_ops ops = {on_response, on_failed, on_gone};
 
-static void on_request(void *arg, struct sip_msg *msg, const struct kg_addr *local)
+static void on_request(void *arg, struct sip_msg *msg)
 {
 	t.requests++;
-	t.server = sip_tx_serve(t.txs, msg, local, &ops, NULL);
+	t.server = sip_tx_serve(t.txs, msg, &ops, NULL);
 }
 
 static void on_ack(void *arg, const struct sip_msg *msg)
@@ -89,8 +88,8 @@ static int set_up(void **state)
 	sip_msg_init();
 	t.wheel = options.wheel = wheel_create(0);
 	assert_non_null(t.wheel);
-	kg_addr_parse(&t.local, "192.0.2.1", 5060);
-	kg_addr_parse(&t.remote, "192.0.2.2", 5070);
+	kg_addr_parse(&t.flow.local, "192.0.2.1", 5060);
+	kg_addr_parse(&t.flow.remote, "192.0.2.2", 5070);
 	return sip_txs_create(&options, &t.txs);
 }
 
@@ -110,8 +109,8 @@ static void receive(const char *text)
 
 	if (sip_msg_parse(text, strlen(text), &msg, &why) != 0)
 		fail_msg("%s in: %s", why, text);
-	sip_msg_set_source(msg, &t.remote);
-	sip_txs_receive(t.txs, msg, &t.local);
+	sip_msg_set_flow(msg, &t.flow);
+	sip_txs_receive(t.txs, msg);
 	sip_msg_unref(msg);
 }
 
@@ -156,7 +155,7 @@ static struct sip_tx *client(const char *method)
 	sip_msg_add(msg, "Call-ID", "c1");
 	sip_msg_addf(msg, "CSeq", "7 %s", method);
 	sip_msg_add(msg, "Route", "<sip:192.0.2.2:5070;lr>");
-	tx = sip_tx_send(t.txs, msg, &t.local, &t.remote, &ops, NULL);
+	tx = sip_tx_send(t.txs, msg, &t.flow, &ops, NULL);
 	sip_msg_unref(msg);
 	assert_non_null(tx);
 	return tx;

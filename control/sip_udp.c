@@ -117,18 +117,18 @@ static int batch_read(struct listener *listener)
 
 	memset(headers, 0, sizeof(headers));
 	for (unsigned i = 0; i < BATCH; i++) {
-		iov[i] = (struct iovec){udp->buffers[i], sizeof(udp->buffers[i])};
+		iov[i] = (struct iovec){udp->buffers[i], sizeof(udp->buffers[i]) - 1};
 		headers[i].msg_hdr = (struct msghdr){
 			.msg_name = &from[i], .msg_namelen = sizeof(from[i]), .msg_iov = &iov[i], .msg_iovlen = 1};
 	}
 	count = recvmmsg(listener->fd, headers, BATCH, MSG_DONTWAIT, NULL);
 	for (int i = 0; i < count; i++) {
-		struct kg_addr remote;
+		struct sip_flow flow = {.transport = SIP_UDP, .local = listener->local};
 
-		sockaddr_read(&from[i], &remote);
-		if (remote.family && remote.port)
-			udp->events.datagram(
-				udp->events.arg, &listener->local, &remote, udp->buffers[i], headers[i].msg_len);
+		sockaddr_read(&from[i], &flow.remote);
+		udp->buffers[i][headers[i].msg_len] = '\0';
+		if (flow.remote.family && flow.remote.port)
+			udp->events.message(udp->events.arg, &flow, udp->buffers[i], headers[i].msg_len);
 	}
 	return count < 0 ? -errno : count;
 }
@@ -161,9 +161,9 @@ static struct listener *listener_find(struct udp *udp, const struct kg_addr *loc
 	return NULL;
 }
 
-static int udp_send(struct sip_wire *wire, const struct kg_addr *local, const struct kg_addr *remote, const char *data,
-	size_t length)
+static int udp_send(struct sip_wire *wire, struct sip_flow *flow, const char *data, size_t length)
 {
+	const struct kg_addr *local = &flow->local, *remote = &flow->remote;
 	struct udp *udp = (struct udp *)wire;
 	struct listener *listener = listener_find(udp, local);
 	struct sockaddr_storage to;
@@ -274,4 +274,11 @@ int sip_udp_open(struct event_base *base, const struct kg_addr *listen, unsigned
 fail:
 	udp_close(&udp->wire);
 	return error;
+}
+
+const char *sip_transport_name(enum sip_transport transport)
+{
+	static const char *const names[SIP_TRANSPORTS] = {"UDP", "TCP", "TLS", "WS", "WSS"};
+
+	return transport < SIP_TRANSPORTS ? names[transport] : "";
 }

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "sip_stack.h"
+
+#define UDP_BYTES 1300 // RFC 3261 18.1.1, where the path's MTU is not known
+#define VIA_BYTES 120  // what our Via will add to that
+#define CHALLENGES 3   // answers to challenges: the first, a stale nonce, a proxy behind the proxy
+
+struct target {
+	enum sip_transport transport;
+	struct kg_addr addr;
+	const char *host;
+};
+
+struct sip_request {
+	struct sip_stack *stack;
+	struct sip_msg *msg; // until its final response
+	struct sip_tx *tx;
+	struct sip_flow flow; // of the attempt in hand
+	bool udp_only;
+	struct target targets[SIP_TARGETS];
+	unsigned target_count, target; // the one in hand
+	struct wheel_timer report;     // an error that must not be told at once
+	int error;
+	unsigned challenges;
+	uint32_t *cseq;
+	char *username, *password;
+	const struct sip_request_ops *ops; // NULL: detached
+	void *user;
+};
+
+static void request_free(struct sip_request *request)
+{
+	wheel_stop(request->stack->options.wheel, &request->report);
+	sip_msg_unref(request->msg);
+	free(request->username);
+	free(request->password);
+	free(request);
+}
+
+static void request_over(struct sip_request *request)
+{
+	if (request->ops)
+		request->ops->gone(request->user, request);
+	request_free(request);
+}
+
+static void on_report(struct wheel_timer *timer, void *arg)
+{
+	struct sip_request *request = arg;
+
+	if (request->ops)
+		request->ops->failed(request->user, request, request->error);
+	request_over(request);
+}
+
+// --- targets ------------------------------------------------------------------------------------------------------
+
+static void target_add(
+	struct sip_request *request, enum sip_transport transport, const struct kg_addr *addr, const char *host)
+{
+	if (request->target_count < SIP_TARGETS)
+		request->targets[request->target_count++] = (struct target){transport, *addr, host};
+}
+
+// What is too large for a datagram goes over TCP, and as a datagram where nobody takes it there (RFC 3261 18.1.1).
+static void targets_widen(struct sip_request *request)
+{
+	if (request->udp_only || sip_msg_length(request->msg) + VIA_BYTES <= UDP_BYTES)
+		return;
+	for (unsigned i = 0; i < request->target_count && request->target_count < SIP_TARGETS; i++) {
+		struct target *target = &request->targets[i];
+
+		if (target->transport != SIP_UDP)
+			continue;
+		memmove(target + 1, target, (request->target_count - i) * sizeof(*target));
+		target->transport = SIP_TCP;
+		request->target_count++;
+		i++;
+	}
+}
+
+// It says by which transport we are reached, so each attempt has its own.
+static bool wants_contact(enum sip_method method)
+{
+	return method == SIP_INVITE || method == SIP_UPDATE || method == SIP_SUBSCRIBE || method == SIP_NOTIFY ||
+	       method == SIP_REFER;
+}
+
+static const struct sip_tx_ops tx_ops;
+
+// One attempt, at the target in hand. Returns: 0 or -errno.
+static int attempt(struct sip_request *request)
+{
+	const struct target *target = &request->targets[request->target];
+	int error;
+
+	if (target->transport != request->flow.transport || !kg_addr_same(&target->addr, &request->flow.remote)) {
+		request->flow =
+			(struct sip_flow){.transport = target->transport, .remote = target->addr, .host = target->host};
+		error = stack_local_for(request->stack, &request->flow);
+		if (error)
+			return error;
+	}
+	sip_msg_remove(request->msg, "Via");
+	if (wants_contact(sip_msg_method(request->msg))) {
+		sip_msg_remove(request->msg, "Contact");
+		error = stack_add_contact(request->stack, request->msg, &request->flow);
+		if (error)
+			return error;
+	}
+	request->tx = sip_tx_send(request->stack->txs, request->msg, &request->flow, &tx_ops, request);
+	return request->tx ? 0 : -errno;
+}
+
+// Returns: false where there is no other target left.
+static bool attempt_next(struct sip_request *request)
+{
+	struct sip_tx *old = request->tx;
+
+	while (request->target + 1 < request->target_count) {
+		request->target++;
+		if (attempt(request) == 0) {
+			sip_tx_detach(old);
+			return true;
+		}
+	}
+	request->tx = old;
+	return false;
+}
+
+// --- what its transaction says ------------------------------------------------------------------------------------
+
+// Who challenges us gets our credentials: the same request with the next CSeq, by the way that it went.
+static bool challenge_answer(struct sip_request *request, const struct sip_msg *msg)
+{
+	struct sip_tx *old = request->tx;
+
+	if (!request->username || request->challenges == CHALLENGES)
+		return false;
+	request->challenges++;
+	sip_msg_remove(request->msg, "CSeq");
+	if (sip_msg_addf(request->msg, "CSeq", "%u %s", ++*request->cseq, sip_msg_method_name(request->msg)) != 0)
+		return false;
+	sip_tx_detach(old);
+	request->tx = NULL;
+	if (attempt(request) == 0)
+		return true;
+	request->error = -errno;
+	wheel_start(request->stack->options.wheel, &request->report, 0, on_report, request);
+	return true;
+}
+
+static void on_response(void *user, struct sip_tx *tx, const struct sip_msg *msg)
+{
+	struct sip_request *request = user;
+	int status = sip_msg_status(msg);
+
+	if ((status == 401 || status == 407) && challenge_answer(request, msg))
+		return;
+	if (status == 503 && attempt_next(request))
+		return;
+	if (status >= 200 && status < 300 && sip_msg_method(msg) == SIP_INVITE) {
+		sip_msg_unref(request->msg);
+		request->msg = NULL;
+	}
+	request->flow = *sip_tx_flow(tx);
+	if (request->ops)
+		request->ops->response(request->user, request, msg); // may end it
+}
+
+static void on_failed(void *user, struct sip_tx *tx, int error)
+{
+	struct sip_request *request = user;
+
+	if (!attempt_next(request) && request->ops)
+		request->ops->failed(request->user, request, error); // may end it
+}
+
+static void on_gone(void *user, struct sip_tx *tx)
+{
+	struct sip_request *request = user;
+
+	if (request->tx != tx)
+		return; // another attempt is in hand
+	request->tx = NULL;
+	request_over(request);
+}
+
+static const struct sip_tx_ops tx_ops = {on_response, on_failed, on_gone};
+
+// --- the way ------------------------------------------------------------------------------------------------------
+
+// Does its URI hold an address itself?
+static bool way_is_literal(const struct sip_stack *stack, const struct sip_way *way, struct target *out)
+{
+	struct sip_uri uri;
+
+	if (!way->uri || sip_uri_parse(way->uri, &uri) != 0 || !sip_uri_transport(&uri, &out->transport) ||
+		out->transport > SIP_TLS || kg_addr_parse(&out->addr, uri.host, uri.port) != 0)
+		return false;
+	if (!out->addr.port)
+		out->addr.port = out->transport == SIP_TLS ? SIP_DEFAULT_TLS_PORT : SIP_DEFAULT_PORT;
+	out->host = stack_peer_name(stack, &out->addr);
+	return true;
+}
+
+int sip_way_flow(struct sip_stack *stack, const struct sip_way *way, struct sip_flow *out)
+{
+	struct target target;
+
+	if (way_is_literal(stack, way, &target)) {
+		*out = (struct sip_flow){.transport = target.transport, .remote = target.addr, .host = target.host};
+		return stack_local_for(stack, out);
+	}
+	*out = way->flow;
+	return kg_addr_none(&out->remote) ? -EHOSTUNREACH : 0;
+}
+
+static int targets_find(struct sip_request *request, const struct sip_way *way)
+{
+	struct target target;
+
+	if (way_is_literal(request->stack, way, &target)) {
+		target_add(request, target.transport, &target.addr, target.host);
+		return 0;
+	}
+	if (kg_addr_none(&way->flow.remote))
+		return -EHOSTUNREACH;
+	target_add(request, way->flow.transport, &way->flow.remote, way->flow.host);
+	if (!kg_addr_none(&way->flow.local))
+		request->flow = way->flow;
+	return 0;
+}
+
+struct sip_request *sip_request_send(struct sip_stack *stack, struct sip_msg *msg, const struct sip_way *way,
+	const struct sip_credentials *credentials, uint32_t *cseq, const struct sip_request_ops *ops, void *user)
+{
+	struct sip_request *request = calloc(1, sizeof(*request));
+	int error = request ? 0 : -ENOMEM;
+
+	if (error)
+		goto fail;
+	request->stack = stack;
+	request->ops = ops;
+	request->user = user;
+	request->cseq = cseq;
+	request->udp_only = way->udp_only;
+	request->msg = sip_msg_ref(msg);
+	if (credentials && credentials->username && *credentials->username) {
+		request->username = strdup(credentials->username);
+		request->password = strdup(credentials->password);
+		error = request->username && request->password ? 0 : -ENOMEM;
+	}
+	if (!error)
+		error = targets_find(request, way);
+	if (!error) {
+		targets_widen(request);
+		error = attempt(request);
+	}
+	while (error && request->target + 1 < request->target_count) {
+		request->target++;
+		error = attempt(request);
+	}
+	if (!error)
+		return request;
+fail:
+	if (request)
+		request_free(request);
+	errno = -error;
+	return NULL;
+}
+
+struct sip_tx *sip_request_tx(const struct sip_request *request)
+{
+	return request->tx;
+}
+
+const char *sip_request_branch(const struct sip_request *request)
+{
+	return request->tx ? sip_tx_branch(request->tx) : "";
+}
+
+const struct sip_flow *sip_request_flow(const struct sip_request *request)
+{
+	return &request->flow;
+}
+
+void sip_request_detach(struct sip_request *request)
+{
+	request->ops = NULL;
+	request->user = NULL;
+	request->cseq = NULL;
+	free(request->username); // nobody counts its CSeq any more
+	request->username = NULL;
+}
+
+void sip_request_end(struct sip_request *request)
+{
+	if (request->tx)
+		sip_tx_end(request->tx);
+	request_free(request);
+}
