@@ -209,6 +209,7 @@ static void call_end(struct call *call, const struct call_event *event, enum cal
 	snprintf(call->cause.message, sizeof(call->cause.message), "%s",
 		event->message ? event->message : causes[cause].help);
 	call->ended_ms = event->now_ms;
+	call->modify.state = MODIFY_NONE;
 	caller_release(call, code, out);
 	callee_release(call, out);
 	state_set(call, state, out);
@@ -224,12 +225,47 @@ static void hop_call(struct call *call, unsigned hop, struct call_actions *out)
 	action_add(out, CALL_DO_INVITE)->hop = hop;
 }
 
+static enum call_side other_side(enum call_side side)
+{
+	return side == CALL_CALLER ? CALL_CALLEE : CALL_CALLER;
+}
+
+static struct call_action *modify_act(
+	const struct call *call, enum call_action_type type, enum call_side side, struct call_actions *out)
+{
+	struct call_action *action = action_add(out, type);
+
+	action->side = side;
+	action->hop = call->hop;
+	return action;
+}
+
+static void modify_refuse(const struct call *call, enum call_side side, int status, struct call_actions *out)
+{
+	modify_act(call, CALL_DO_MODIFY_REFUSE, side, out)->status = status;
+}
+
+// The hop that asked, or that was asked, is gone.
+static void modify_drop(struct call *call, struct call_actions *out)
+{
+	if (call->modify.state == MODIFY_ASKED && call->modify.asker == CALL_CALLER) {
+		modify_refuse(call, CALL_CALLER, 500, out);
+		call->modify.state = MODIFY_NONE;
+	} else if (call->modify.state == MODIFY_ASKED) {
+		modify_act(call, CALL_DO_MODIFY_CANCEL, CALL_CALLER, out);
+		call->modify.state = MODIFY_TAKEN_BACK;
+	} else if (call->modify.asker == CALL_CALLER) { // nobody is left to say how it ends
+		call->modify.state = MODIFY_NONE;
+	}
+}
+
 // The hop is over. Returns: whether the next one is called.
 static bool hop_next(struct call *call, struct call_actions *out)
 {
 	call->callee = CALL_LEG_OVER;
 	if (call_ended(call) || call->caller != CALL_LEG_OPEN || call->hop + 1 >= call->hop_count)
 		return false;
+	modify_drop(call, out);
 	action_add(out, CALL_DO_RELEASE_HOP)->hop = call->hop;
 	hop_call(call, call->hop + 1, out);
 	return true;
@@ -277,7 +313,7 @@ static void on_invite(struct call *call, const struct call_event *event, struct 
 static void on_provisional(struct call *call, const struct call_event *event, struct call_actions *out)
 {
 	struct call_action *action;
-	bool media = event->sdp == CALL_SDP_GOOD && !call->late_offer;
+	bool media = event->sdp == CALL_SDP_GOOD;
 	int fork;
 
 	// 199 ends an early dialog for those who asked for it: nobody did
@@ -289,18 +325,24 @@ static void on_provisional(struct call *call, const struct call_event *event, st
 		return;
 	if (!call->ringing_ms)
 		call->ringing_ms = event->now_ms;
-	if (media)
+	if (media && !call->late_offer)
 		action_add(out, CALL_DO_BRIDGE)->hop = event->hop;
 	action = action_add(out, CALL_DO_PROVISIONAL);
 	action->status = event->status;
 	action->fork = (unsigned)fork;
 	action->with_sdp = media;
-	if (media) {
+	if (media && !call->late_offer) {
 		call->early_hop = event->hop;
 		state_set(call, CALL_EARLY_MEDIA, out);
 	} else if (call->state != CALL_EARLY_MEDIA || call->early_hop != event->hop) {
 		state_set(call, CALL_RINGING, out);
 	}
+}
+
+static void held_set(struct call *call, bool held, struct call_actions *out)
+{
+	if (call->state == CALL_CONFIRMED || call->state == CALL_HELD)
+		state_set(call, held ? CALL_HELD : CALL_CONFIRMED, out);
 }
 
 static void on_answer(struct call *call, const struct call_event *event, struct call_actions *out)
@@ -320,7 +362,7 @@ static void on_answer(struct call *call, const struct call_event *event, struct 
 		return;
 	}
 	fork = fork_map(call, event, true);
-	if (!call->late_offer) {
+	if (!call->late_offer || call->late_done) {
 		// before the ACK: the callee may send from then on
 		action_add(out, CALL_DO_BRIDGE)->hop = event->hop;
 		callee_ack(call, CALL_ACK_PLAIN, out);
@@ -331,8 +373,121 @@ static void on_answer(struct call *call, const struct call_event *event, struct 
 	call->caller = CALL_LEG_ANSWERED;
 	call->answered = true;
 	call->answered_ms = event->now_ms;
-	if (!call->late_offer)
+	if (!call->late_offer || call->late_done) {
 		state_set(call, CALL_CONFIRMED, out);
+		held_set(call, event->held, out);
+	}
+}
+
+// --- changes of the session -----------------------------------------------------------------------------------------
+
+// The caller's PRACK answers the offer of an 18x.
+static void on_prack(struct call *call, const struct call_event *event, struct call_actions *out)
+{
+	const struct sdp_failure *failure = &sdp_failures[event->sdp];
+	struct call_action *action;
+
+	if (!call->late_offer || call->late_done || !hop_current(call, event) || call->callee != CALL_LEG_OPEN)
+		return;
+	if (event->sdp != CALL_SDP_GOOD) {
+		call_end(call, event, CALL_FAILED, failure->cause, failure->by_caller, out);
+		return;
+	}
+	call->late_done = true;
+	action_add(out, CALL_DO_BRIDGE)->hop = event->hop;
+	action = action_add(out, CALL_DO_PRACK);
+	action->side = CALL_CALLEE;
+	action->hop = event->hop;
+	action->fork = event->fork;
+	call->early_hop = event->hop;
+	state_set(call, CALL_EARLY_MEDIA, out);
+}
+
+static void on_modify(struct call *call, const struct call_event *event, struct call_actions *out)
+{
+	bool early = call->caller == CALL_LEG_OPEN && call->callee == CALL_LEG_OPEN && call->hop == event->hop;
+	bool confirmed = call->caller == CALL_LEG_CONFIRMED && call->callee == CALL_LEG_CONFIRMED;
+	struct call_action *action;
+
+	if (call_ended(call))
+		modify_refuse(call, event->side, 481, out);
+	else if (event->sdp > CALL_SDP_GOOD)
+		modify_refuse(call, event->side, call_status_upstream(sdp_failures[event->sdp].by_caller), out);
+	else if (call->modify.state != MODIFY_NONE || !(confirmed || (early && event->sdp == CALL_SDP_GOOD)))
+		modify_refuse(call, event->side, 491, out);
+	else {
+		call->modify = (struct call_modify){
+			MODIFY_ASKED, event->side, .late = event->sdp == CALL_SDP_NONE, .early = !confirmed};
+		action = modify_act(call, CALL_DO_MODIFY, other_side(event->side), out);
+		action->late = call->modify.late;
+		action->fork = event->fork;
+	}
+}
+
+// Who answers nonsense to what it was asked cannot be brought back to what was before.
+static void modify_break(struct call *call, const struct call_event *event, struct call_actions *out)
+{
+	const struct sdp_failure *failure = &sdp_failures[event->sdp];
+
+	call->modify.state = MODIFY_NONE;
+	call_end(
+		call, event, call->answered ? CALL_DISCONNECTED : CALL_FAILED, failure->cause, failure->by_callee, out);
+}
+
+static void on_modified(struct call *call, const struct call_event *event, struct call_actions *out)
+{
+	enum call_side asker = call->modify.asker;
+
+	if (call->modify.state == MODIFY_TAKEN_BACK && event->side != asker) {
+		call->modify.state = MODIFY_NONE;
+		if (event->status < 300) // the CANCEL came too late
+			modify_act(call, CALL_DO_MODIFY_ACK, event->side, out)->ack = CALL_ACK_PLAIN;
+		return;
+	}
+	if (call->modify.state != MODIFY_ASKED || event->side == asker)
+		return;
+	if (event->status >= 300) {
+		call->modify.state = MODIFY_NONE;
+		// 481 speaks of the other dialog; its session ends the call by itself
+		modify_refuse(call, asker, event->status == 481 ? 500 : call_status_upstream(event->status), out);
+	} else if (event->sdp != CALL_SDP_GOOD) {
+		modify_act(call, CALL_DO_MODIFY_ACK, event->side, out)->ack =
+			call->modify.late && event->sdp > CALL_SDP_BROKEN ? CALL_ACK_REFUSE : CALL_ACK_PLAIN;
+		modify_refuse(call, asker, 488, out);
+		modify_break(call, event, out);
+	} else if (call->modify.late) {
+		call->modify.state = MODIFY_OFFERED;
+		modify_act(call, CALL_DO_MODIFY_ANSWER, asker, out);
+	} else {
+		call->modify.state = MODIFY_NONE;
+		modify_act(call, CALL_DO_MODIFY_COMMIT, asker, out);
+		modify_act(call, CALL_DO_MODIFY_ACK, event->side, out)->ack = CALL_ACK_PLAIN;
+		modify_act(call, CALL_DO_MODIFY_ANSWER, asker, out);
+		held_set(call, event->held, out);
+	}
+}
+
+static void on_modify_ack(struct call *call, const struct call_event *event, struct call_actions *out)
+{
+	if (call->modify.state != MODIFY_OFFERED || event->side != call->modify.asker)
+		return;
+	if (event->sdp != CALL_SDP_GOOD) {
+		modify_act(call, CALL_DO_MODIFY_ACK, other_side(event->side), out)->ack = CALL_ACK_REFUSE;
+		modify_break(call, event, out);
+		return;
+	}
+	call->modify.state = MODIFY_NONE;
+	modify_act(call, CALL_DO_MODIFY_COMMIT, event->side, out);
+	modify_act(call, CALL_DO_MODIFY_ACK, other_side(event->side), out)->ack = CALL_ACK_ANSWER;
+	held_set(call, event->held, out);
+}
+
+static void on_modify_gone(struct call *call, const struct call_event *event, struct call_actions *out)
+{
+	if (call->modify.state != MODIFY_ASKED || event->side != call->modify.asker)
+		return;
+	call->modify.state = MODIFY_TAKEN_BACK;
+	modify_act(call, CALL_DO_MODIFY_CANCEL, other_side(event->side), out);
 }
 
 static void on_failed(struct call *call, const struct call_event *event, struct call_actions *out)
@@ -370,7 +525,7 @@ static void on_ack(struct call *call, const struct call_event *event, struct cal
 	if (call->caller != CALL_LEG_ANSWERED)
 		return;
 	call->caller = CALL_LEG_CONFIRMED;
-	if (!call->late_offer)
+	if (!call->late_offer || call->late_done)
 		return;
 	if (event->sdp != CALL_SDP_GOOD) {
 		call_end(call, event, CALL_FAILED, failure->cause, failure->by_caller, out);
@@ -379,6 +534,7 @@ static void on_ack(struct call *call, const struct call_event *event, struct cal
 	action_add(out, CALL_DO_BRIDGE)->hop = call->hop;
 	callee_ack(call, CALL_ACK_ANSWER, out);
 	state_set(call, CALL_CONFIRMED, out);
+	held_set(call, event->held, out);
 }
 
 // A session is over by itself; so is the call, if it was not before.
@@ -403,15 +559,19 @@ static void on_bye(struct call *call, const struct call_event *event, struct cal
 
 static void on_timer(struct call *call, const struct call_event *event, struct call_actions *out)
 {
-	enum call_cause_word cause = CALL_CAUSE_ack_timeout;
+	static const enum call_cause_word causes_of[] = {
+		[CALL_TIMER_B] = CALL_CAUSE_no_response,
+		[CALL_TIMER_C] = CALL_CAUSE_no_answer,
+		[CALL_TIMER_ACK] = CALL_CAUSE_ack_timeout,
+		[CALL_TIMER_SESSION] = CALL_CAUSE_session_timeout,
+		[CALL_TIMER_LOST] = CALL_CAUSE_dialog_lost,
+		[CALL_TIMER_PRACK] = CALL_CAUSE_prack_timeout,
+	};
+	enum call_cause_word cause = causes_of[event->timer];
 
-	if (event->side == CALL_CALLEE) {
-		if (!hop_current(call, event) || hop_next(call, out))
-			return;
-		cause = event->timer == CALL_TIMER_B ? CALL_CAUSE_no_response : CALL_CAUSE_no_answer;
-	} else {
-		call->caller = CALL_LEG_OVER;
-	}
+	if (event->side == CALL_CALLEE && (!hop_current(call, event) || hop_next(call, out)))
+		return;
+	*(event->side == CALL_CALLEE ? &call->callee : &call->caller) = CALL_LEG_OVER;
 	call_end(call, event, CALL_TIMEOUT, cause, 408, out);
 }
 
@@ -454,6 +614,11 @@ void call_step(struct call *call, const struct call_event *event, struct call_ac
 		[CALL_EV_HOP_ERROR] = on_hop_error,
 		[CALL_EV_CANCEL] = on_cancel,
 		[CALL_EV_ACK] = on_ack,
+		[CALL_EV_PRACK] = on_prack,
+		[CALL_EV_MODIFY] = on_modify,
+		[CALL_EV_MODIFIED] = on_modified,
+		[CALL_EV_MODIFY_ACK] = on_modify_ack,
+		[CALL_EV_MODIFY_GONE] = on_modify_gone,
 		[CALL_EV_BYE] = on_bye,
 		[CALL_EV_BYE_DONE] = NULL,
 		[CALL_EV_TIMER] = on_timer,

@@ -26,24 +26,27 @@ enum call_state {
 };
 
 // Why a call ended. X(word, layer, help); `word` is the cause's `reason` in API, CDR and metrics.
-#define CALL_CAUSES(X)                                                                                      \
-	X(none, "call", "the call goes on")                                                                 \
-	X(caller_hangup, "call", "the caller sent BYE")                                                     \
-	X(callee_hangup, "call", "the callee sent BYE")                                                     \
-	X(cancelled, "call", "the caller sent CANCEL before the answer")                                    \
-	X(rejected, "call", "the callee refused the call")                                                  \
-	X(no_answer, "call", "it rang, and nobody answered within the trunk's ring_timeout_s")              \
-	X(no_response, "transaction", "no response at all to the INVITE (timer B)")                         \
-	X(ack_timeout, "dialog", "the caller never acknowledged the answer")                                \
-	X(media_timeout, "media", "a party that should send was silent, RTP and RTCP, for media.timeout_s") \
-	X(media_failed, "media", "the media plane could not make a leg")                                    \
-	X(sdp_broken, "message", "the session description cannot be read")                                  \
-	X(sdp_refused, "call", "the session description offers no audio over RTP/AVP that can be relayed")  \
-	X(no_route, "route", "no route of the configuration takes this call")                               \
-	X(unreachable, "route", "the kernel has no route to the party through a nic")                       \
-	X(overload, "call", "no room for one more call: media.max_calls or the media ports are used up")    \
-	X(transport_failed, "transport", "the message could not be sent")                                   \
-	X(api_hangup, "api", "the API ended the call")                                                      \
+#define CALL_CAUSES(X)                                                                                       \
+	X(none, "call", "the call goes on")                                                                  \
+	X(caller_hangup, "call", "the caller sent BYE")                                                      \
+	X(callee_hangup, "call", "the callee sent BYE")                                                      \
+	X(cancelled, "call", "the caller sent CANCEL before the answer")                                     \
+	X(rejected, "call", "the callee refused the call")                                                   \
+	X(no_answer, "call", "it rang, and nobody answered within the trunk's ring_timeout_s")               \
+	X(no_response, "transaction", "no response at all to the INVITE (timer B)")                          \
+	X(ack_timeout, "dialog", "the caller never acknowledged the answer")                                 \
+	X(session_timeout, "dialog", "the party did not refresh the session in time (RFC 4028)")             \
+	X(dialog_lost, "dialog", "the party knows the call no more, or says nothing to a request inside it") \
+	X(prack_timeout, "dialog", "the caller never acknowledged a reliable provisional (PRACK)")           \
+	X(media_timeout, "media", "a party that should send was silent, RTP and RTCP, for media.timeout_s")  \
+	X(media_failed, "media", "the media plane could not make a leg")                                     \
+	X(sdp_broken, "message", "the session description cannot be read")                                   \
+	X(sdp_refused, "call", "the session description offers no audio over RTP/AVP that can be relayed")   \
+	X(no_route, "route", "no route of the configuration takes this call")                                \
+	X(unreachable, "route", "the kernel has no route to the party through a nic")                        \
+	X(overload, "call", "no room for one more call: media.max_calls or the media ports are used up")     \
+	X(transport_failed, "transport", "the message could not be sent")                                    \
+	X(api_hangup, "api", "the API ended the call")                                                       \
 	X(shutdown, "api", "the engine is stopping")
 
 #define CALL_CAUSE_ENUM(word, layer, help) CALL_CAUSE_##word,
@@ -68,7 +71,14 @@ enum call_sdp {
 	CALL_SDP_NO_MEDIA,    // the media plane refused
 };
 
-enum call_timer { CALL_TIMER_B, CALL_TIMER_C, CALL_TIMER_ACK };
+enum call_timer {
+	CALL_TIMER_B,
+	CALL_TIMER_C,
+	CALL_TIMER_ACK,
+	CALL_TIMER_SESSION, // nobody refreshed it
+	CALL_TIMER_LOST,    // the party does not know it any more
+	CALL_TIMER_PRACK,
+};
 
 enum call_event_type {
 	CALL_EV_INVITE,      // the first: sdp, hop_count; status and cause where it is refused before any hop
@@ -78,6 +88,11 @@ enum call_event_type {
 	CALL_EV_HOP_ERROR,   // a hop could not be called: hop, cause, status
 	CALL_EV_CANCEL,      // caller's CANCEL
 	CALL_EV_ACK,         // caller's ACK: sdp
+	CALL_EV_PRACK,       // caller's answer to a late offer in an 18x: hop, fork, sdp
+	CALL_EV_MODIFY,   // side asks to change the session: sdp (NONE: asks for an offer), hop and fork of the callee
+	CALL_EV_MODIFIED, // side's final response to that: status, sdp, held
+	CALL_EV_MODIFY_ACK,  // side's ACK with the answer to the offer that it asked for: sdp, held
+	CALL_EV_MODIFY_GONE, // side takes back what it asked
 	CALL_EV_BYE,         // side, hop
 	CALL_EV_BYE_DONE,    // side, hop: our BYE has its response
 	CALL_EV_TIMER,       // side, hop, timer
@@ -95,6 +110,7 @@ struct call_event {
 	unsigned hop, fork, hop_count;
 	int status;
 	enum call_sdp sdp;
+	bool held; // with ANSWER, ACK, MODIFIED and MODIFY_ACK: a party does not take all media as things stand then
 	enum call_timer timer;
 	enum call_cause_word cause;
 	const char *message; // what proves it, for the cause; NULL: the table's sentence
@@ -109,6 +125,13 @@ enum call_action_type {
 	CALL_DO_ACK,           // to the callee; ack says with what
 	CALL_DO_CANCEL,        // to the callee
 	CALL_DO_BYE,           // to side
+	CALL_DO_PRACK,         // to the callee: the late answer for its 18x of `fork`
+	CALL_DO_MODIFY,        // ask side for what the other one asks; late: without SDP
+	CALL_DO_MODIFY_ANSWER, // to side, who asked: 200 with the other's SDP
+	CALL_DO_MODIFY_REFUSE, // to side, who asked: status; all stays as it is
+	CALL_DO_MODIFY_COMMIT, // what both said is in force
+	CALL_DO_MODIFY_ACK,    // to side, who answered; ack says with what
+	CALL_DO_MODIFY_CANCEL, // to side: what it was asked is not wanted any more
 	CALL_DO_RELEASE_HOP,   // hop's media leg is not needed any more
 	CALL_DO_REPORT,        // the state is another one
 	CALL_DO_RELEASE_MEDIA, // the call is over: all legs go
@@ -121,7 +144,7 @@ struct call_action {
 	enum call_side side;
 	unsigned hop, fork;
 	int status;
-	bool with_sdp, own, retry_after;
+	bool with_sdp, own, retry_after, late;
 	enum call_ack ack;
 };
 
@@ -147,7 +170,14 @@ struct call {
 	enum call_leg_state caller, callee;
 	unsigned hop, hop_count;
 	bool late_offer;
-	bool answered;      // 200 went to the caller
+	bool answered;       // 200 went to the caller
+	struct call_modify { // one change of the session at a time
+		// offered: the asker has to answer; taken back: the other one has not said yet how that ends
+		enum { MODIFY_NONE, MODIFY_ASKED, MODIFY_OFFERED, MODIFY_TAKEN_BACK } state;
+		enum call_side asker;
+		bool late, early;
+	} modify;
+	bool late_done;     // the late offer was answered by PRACK
 	unsigned early_hop; // whose early media the caller hears (in early_media)
 	struct call_fork {
 		unsigned hop, fork;

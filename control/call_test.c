@@ -92,6 +92,33 @@
 		.type = CALL_EV_SHUTDOWN \
 	}
 
+#define ASKS(s, kind)                                                            \
+	{                                                                        \
+		.type = CALL_EV_MODIFY, .side = CALL_##s, .sdp = CALL_SDP_##kind \
+	}
+#define REPLIES(s, code, kind, hold)                                                                                 \
+	{                                                                                                            \
+		.type = CALL_EV_MODIFIED, .side = CALL_##s, .status = (code), .sdp = CALL_SDP_##kind, .held = (hold) \
+	}
+#define LATE_ACK(s, kind, hold)                                                                      \
+	{                                                                                            \
+		.type = CALL_EV_MODIFY_ACK, .side = CALL_##s, .sdp = CALL_SDP_##kind, .held = (hold) \
+	}
+#define TAKES_BACK(s)                                         \
+	{                                                     \
+		.type = CALL_EV_MODIFY_GONE, .side = CALL_##s \
+	}
+#define PRACK(kind)                                                                \
+	{                                                                          \
+		.type = CALL_EV_PRACK, .side = CALL_CALLER, .sdp = CALL_SDP_##kind \
+	}
+// Answered and acknowledged.
+#define UP                                                                                                       \
+	{INVITE(1), "invite0", CALL_CALLING}, {ANSWERS(0, 0, GOOD), "bridge0 ack 200/0 report", CALL_CONFIRMED}, \
+	{                                                                                                        \
+		ACK(NONE), "", CALL_CONFIRMED                                                                    \
+	}
+
 struct step {
 	struct call_event event;
 	const char *actions; // as action_text writes them, ' ' between
@@ -134,6 +161,27 @@ static void action_text(const struct call_action *a, char *out, size_t size)
 		break;
 	case CALL_DO_BYE:
 		snprintf(out, size, "bye-%s", who);
+		break;
+	case CALL_DO_PRACK:
+		snprintf(out, size, "prack/%u", a->fork);
+		break;
+	case CALL_DO_MODIFY:
+		snprintf(out, size, "ask-%s%s", who, a->late ? "+late" : "");
+		break;
+	case CALL_DO_MODIFY_ANSWER:
+		snprintf(out, size, "grant-%s", who);
+		break;
+	case CALL_DO_MODIFY_REFUSE:
+		snprintf(out, size, "refuse-%s:%d", who, a->status);
+		break;
+	case CALL_DO_MODIFY_COMMIT:
+		snprintf(out, size, "commit");
+		break;
+	case CALL_DO_MODIFY_ACK:
+		snprintf(out, size, "ack-%s%s", who, acks[a->ack]);
+		break;
+	case CALL_DO_MODIFY_CANCEL:
+		snprintf(out, size, "cancel-%s", who);
 		break;
 	case CALL_DO_RELEASE_HOP:
 		snprintf(out, size, "drop%u", a->hop);
@@ -189,8 +237,66 @@ static const struct scenario scenarios[] = {
 			{ANSWERS(0, 5, GOOD), "bridge0 ack 200/2 report", CALL_CONFIRMED},
 			{ACK(NONE), "", CALL_CONFIRMED},
 			{BYE_OF(CALLER), "bye-callee report free", CALL_DISCONNECTED}}},
+	{"hold and resume by the caller", CALL_CAUSE_caller_hangup, 200,
+		{UP, {ASKS(CALLER, GOOD), "ask-callee", CALL_CONFIRMED},
+			{REPLIES(CALLEE, 200, GOOD, true), "commit ack-callee grant-caller report", CALL_HELD},
+			{ASKS(CALLER, GOOD), "ask-callee", CALL_HELD},
+			{REPLIES(CALLEE, 200, GOOD, false), "commit ack-callee grant-caller report", CALL_CONFIRMED},
+			{BYE_OF(CALLER), "bye-callee report free", CALL_DISCONNECTED}}},
+	{"a change that is refused changes nothing; another may follow", CALL_CAUSE_callee_hangup, 200,
+		{UP, {ASKS(CALLEE, GOOD), "ask-caller", CALL_CONFIRMED},
+			{REPLIES(CALLER, 488, NONE, false), "refuse-callee:488", CALL_CONFIRMED},
+			{ASKS(CALLEE, GOOD), "ask-caller", CALL_CONFIRMED},
+			{REPLIES(CALLER, 503, NONE, false), "refuse-callee:500", CALL_CONFIRMED},
+			{ASKS(CALLER, BROKEN), "refuse-caller:400", CALL_CONFIRMED},
+			{BYE_OF(CALLEE), "bye-caller report free", CALL_DISCONNECTED}}},
+	{"both ask at once; the second waits", CALL_CAUSE_caller_hangup, 200,
+		{UP, {ASKS(CALLEE, GOOD), "ask-caller", CALL_CONFIRMED},
+			{ASKS(CALLER, GOOD), "refuse-caller:491", CALL_CONFIRMED},
+			{TAKES_BACK(CALLER), "", CALL_CONFIRMED}, {TAKES_BACK(CALLEE), "cancel-caller", CALL_CONFIRMED},
+			{ASKS(CALLEE, GOOD), "refuse-callee:491", CALL_CONFIRMED},
+			{REPLIES(CALLER, 487, NONE, false), "", CALL_CONFIRMED},
+			{BYE_OF(CALLER), "bye-callee report free", CALL_DISCONNECTED}}},
+	{"a change without an offer gets one", CALL_CAUSE_caller_hangup, 200,
+		{UP, {ASKS(CALLER, NONE), "ask-callee+late", CALL_CONFIRMED},
+			{REPLIES(CALLEE, 200, GOOD, false), "grant-caller", CALL_CONFIRMED},
+			{ASKS(CALLEE, GOOD), "refuse-callee:491", CALL_CONFIRMED},
+			{LATE_ACK(CALLER, GOOD, true), "commit ack-callee+answer report", CALL_HELD},
+			{BYE_OF(CALLER), "bye-callee report free", CALL_DISCONNECTED}}},
+	{"its offer is not answered", CALL_CAUSE_sdp_refused, 488,
+		{UP, {ASKS(CALLER, NONE), "ask-callee+late", CALL_CONFIRMED},
+			{REPLIES(CALLEE, 200, GOOD, false), "grant-caller", CALL_CONFIRMED},
+			{LATE_ACK(CALLER, NONE, false), "ack-callee+refuse bye-caller bye-callee report free",
+				CALL_DISCONNECTED}}},
+	{"nonsense in the answer to a change", CALL_CAUSE_sdp_broken, 502,
+		{UP, {ASKS(CALLER, GOOD), "ask-callee", CALL_CONFIRMED},
+			{REPLIES(CALLEE, 200, BROKEN, false),
+				"ack-callee refuse-caller:488 bye-caller bye-callee report free", CALL_DISCONNECTED}}},
+	{"UPDATE in the early dialog, PRACK's offer likewise; not after it is answered", CALL_CAUSE_cancelled, 487,
+		{{INVITE(1), "invite0", CALL_CALLING}, {EARLY(0, 0, 183), "bridge0 183+sdp/0 report", CALL_EARLY_MEDIA},
+			{ASKS(CALLER, GOOD), "ask-callee", CALL_EARLY_MEDIA},
+			{REPLIES(CALLEE, 200, GOOD, true), "commit ack-callee grant-caller", CALL_EARLY_MEDIA},
+			{ASKS(CALLER, NONE), "refuse-caller:491", CALL_EARLY_MEDIA},
+			{CANCEL, "cancel0 report free", CALL_FAILED},
+			{ASKS(CALLEE, GOOD), "refuse-callee:481", CALL_FAILED}}},
+	{"late offer, answered by PRACK", CALL_CAUSE_caller_hangup, 200,
+		{{LATE(1), "invite0", CALL_CALLING}, {EARLY(0, 0, 183), "183+sdp/0 report", CALL_RINGING},
+			{PRACK(GOOD), "bridge0 prack/0 report", CALL_EARLY_MEDIA},
+			{ANSWERS(0, 0, GOOD), "bridge0 ack 200/0 report", CALL_CONFIRMED},
+			{ACK(NONE), "", CALL_CONFIRMED},
+			{BYE_OF(CALLER), "bye-callee report free", CALL_DISCONNECTED}}},
+	{"late offer, PRACK without the answer", CALL_CAUSE_sdp_refused, 488,
+		{{LATE(1), "invite0", CALL_CALLING}, {EARLY(0, 0, 183), "183+sdp/0 report", CALL_RINGING},
+			{PRACK(NONE), "488 cancel0 report free", CALL_FAILED}}},
+	{"nobody refreshes the session", CALL_CAUSE_session_timeout, 408,
+		{UP, {TIMER(CALLEE, 0, SESSION), "bye-caller report free", CALL_TIMEOUT}}},
+	{"the caller knows the call no more", CALL_CAUSE_dialog_lost, 408,
+		{UP, {TIMER(CALLER, 0, LOST), "bye-callee report free", CALL_TIMEOUT}}},
+	{"nobody acknowledges the provisional", CALL_CAUSE_prack_timeout, 408,
+		{{INVITE(1), "invite0", CALL_CALLING}, {RINGS(0, 0, 180), "180/0 report", CALL_RINGING},
+			{TIMER(CALLER, 0, PRACK), "cancel0 report free", CALL_TIMEOUT}}},
 	{"late offer", CALL_CAUSE_caller_hangup, 200,
-		{{LATE(1), "invite0", CALL_CALLING}, {EARLY(0, 0, 183), "183/0 report", CALL_RINGING},
+		{{LATE(1), "invite0", CALL_CALLING}, {RINGS(0, 0, 183), "183/0 report", CALL_RINGING},
 			{ANSWERS(0, 0, GOOD), "200/0", CALL_RINGING},
 			{ACK(GOOD), "bridge0 ack+answer report", CALL_CONFIRMED},
 			{BYE_OF(CALLER), "bye-callee report free", CALL_DISCONNECTED}}},
@@ -402,8 +508,10 @@ enum model_session { M_NONE, M_OPEN, M_ANSWERED, M_ACKED, M_CANCELLED, M_BYE, M_
 struct model {
 	enum model_session caller, callee;
 	unsigned hop, hops;
-	bool late, bridged, freed, leg_caller, leg_callee;
-	unsigned frees;
+	bool late, late_done, offered, bridged, freed, leg_caller, leg_callee;
+	// by side: what the peer asked and we have not answered; what it is asked; its 2xx waits for our ACK; our 200
+	// with an offer waits for its ACK
+	bool asking[2], asked[2], unacked[2], offering[2];
 };
 
 static uint64_t seed;
@@ -414,6 +522,11 @@ static unsigned chance(unsigned of)
 	return (unsigned)(seed >> 33) % of;
 }
 
+static void model_side_over(struct model *m, enum call_side side)
+{
+	m->asking[side] = m->asked[side] = m->unacked[side] = m->offering[side] = false;
+}
+
 static void model_do(struct model *m, const struct call_action *a)
 {
 	switch (a->type) {
@@ -421,6 +534,7 @@ static void model_do(struct model *m, const struct call_action *a)
 		assert_true(m->callee == M_NONE || m->callee == M_OVER);
 		assert_true(m->caller == M_OPEN && a->hop < m->hops);
 		assert_false(m->leg_callee);
+		model_side_over(m, CALL_CALLEE); // of the hop before
 		m->callee = M_OPEN;
 		m->hop = a->hop;
 		m->leg_callee = true;
@@ -428,7 +542,8 @@ static void model_do(struct model *m, const struct call_action *a)
 	case CALL_DO_PROVISIONAL:
 		assert_int_equal(m->caller, M_OPEN);
 		assert_true(a->status > 100 && a->status < 200 && a->fork < CALL_FORKS);
-		assert_true(!a->with_sdp || m->bridged);
+		assert_true(!a->with_sdp || m->bridged || m->late);
+		m->offered |= a->with_sdp && m->late;
 		break;
 	case CALL_DO_ANSWER:
 		assert_int_equal(m->caller, M_OPEN);
@@ -462,6 +577,37 @@ static void model_do(struct model *m, const struct call_action *a)
 			assert_int_equal(m->callee, M_ACKED);
 			m->callee = M_BYE;
 		}
+		break;
+	case CALL_DO_PRACK:
+		assert_int_equal(m->callee, M_OPEN);
+		assert_true(m->late && m->bridged);
+		m->late_done = true;
+		break;
+	case CALL_DO_MODIFY:
+		assert_false(m->asked[CALL_CALLER] || m->asked[CALL_CALLEE]);
+		assert_true(m->asking[!a->side]);
+		assert_true(m->caller == M_ACKED ? m->callee == M_ACKED : m->callee == M_OPEN && !a->late);
+		m->asked[a->side] = true;
+		break;
+	case CALL_DO_MODIFY_ANSWER:
+		assert_true(m->asking[a->side]);
+		m->asking[a->side] = false;
+		m->offering[a->side] = m->unacked[!a->side]; // not acknowledged yet: it was asked for an offer
+		break;
+	case CALL_DO_MODIFY_REFUSE:
+		assert_true(m->asking[a->side]);
+		assert_true(a->status >= 400 && a->status < 700 && a->status != 503);
+		m->asking[a->side] = false;
+		break;
+	case CALL_DO_MODIFY_COMMIT:
+		assert_true(m->unacked[!a->side]);
+		break;
+	case CALL_DO_MODIFY_ACK:
+		assert_true(m->unacked[a->side]);
+		m->unacked[a->side] = false;
+		break;
+	case CALL_DO_MODIFY_CANCEL:
+		assert_true(m->asked[a->side]);
 		break;
 	case CALL_DO_RELEASE_HOP:
 		assert_int_equal(a->hop, m->hop);
@@ -540,6 +686,55 @@ static bool caller_event(struct model *m, struct call_event *event)
 	return true;
 }
 
+// What a session that lives lets a peer do inside its dialog.
+static bool modify_event(struct model *m, struct call_event *event)
+{
+	static const int finals[] = {488, 491, 500, 503, 487};
+	enum call_side side = event->side = (enum call_side)chance(2);
+	enum model_session session = side == CALL_CALLER ? m->caller : m->callee;
+
+	event->hop = m->hop;
+	if ((session == M_ACKED || session == M_OPEN) && !m->asking[side] && !m->asked[side] && !m->unacked[side] &&
+		!m->offering[side] && chance(2)) {
+		event->type = CALL_EV_MODIFY;
+		event->sdp = session == M_OPEN || chance(3)
+				     ? (chance(5) ? CALL_SDP_GOOD : (enum call_sdp)(1 + chance(6)))
+				     : CALL_SDP_NONE;
+		m->asking[side] = true;
+	} else if (m->asking[side] && chance(4) == 0) {
+		event->type = CALL_EV_MODIFY_GONE;
+		m->asking[side] = false;
+	} else if (m->asked[side]) {
+		event->type = CALL_EV_MODIFIED;
+		event->status = chance(3) ? 200 : finals[chance(5)];
+		event->sdp = chance(4) ? CALL_SDP_GOOD : (enum call_sdp)chance(7);
+		event->held = chance(2);
+		m->asked[side] = false;
+		m->unacked[side] = event->status == 200;
+	} else if (m->offering[side]) {
+		event->type = CALL_EV_MODIFY_ACK;
+		event->sdp = chance(4) ? CALL_SDP_GOOD : (enum call_sdp)chance(7);
+		event->held = chance(2);
+		m->offering[side] = false;
+	} else if (m->offered && m->caller == M_OPEN && !m->late_done && m->callee == M_OPEN) {
+		event->type = CALL_EV_PRACK;
+		event->side = CALL_CALLER;
+		event->sdp = chance(4) ? CALL_SDP_GOOD : (enum call_sdp)chance(7);
+		m->offered = false;
+	} else if (session == M_ACKED && chance(8) == 0) {
+		event->type = CALL_EV_TIMER;
+		event->timer = chance(2) ? CALL_TIMER_SESSION : CALL_TIMER_LOST;
+		*(side == CALL_CALLER ? &m->caller : &m->callee) = M_OVER;
+	} else if (side == CALL_CALLER && session == M_OPEN && chance(16) == 0) {
+		event->type = CALL_EV_TIMER;
+		event->timer = CALL_TIMER_PRACK;
+		m->caller = M_OVER;
+	} else {
+		return false;
+	}
+	return true;
+}
+
 static bool other_event(struct model *m, struct call_event *event)
 {
 	switch (chance(10)) {
@@ -574,8 +769,14 @@ static void model_feed(struct model *m, struct call *call, struct call_event *ev
 
 	call_step(call, event, &actions);
 	assert_true(actions.count < CALL_ACTIONS);
+	if (event->type == CALL_EV_MODIFIED && event->status == 200 && actions.count == 0)
+		m->unacked[event->side] = false; // it was taken back: its session acknowledges by itself
 	for (unsigned i = 0; i < actions.count; i++)
 		model_do(m, &actions.list[i]);
+	if (m->caller != M_OPEN && m->caller != M_ANSWERED && m->caller != M_ACKED)
+		model_side_over(m, CALL_CALLER);
+	if (m->callee != M_OPEN && m->callee != M_ANSWERED && m->callee != M_ACKED)
+		model_side_over(m, CALL_CALLEE);
 	assert_true(before == call->state || call_transition_legal(before, call->state));
 	assert_int_equal(call_ended(call), m->freed);
 }
@@ -607,7 +808,12 @@ static void any_sequence_ends_with_all_released(void **state)
 			bool happened;
 
 			assert_true(steps < 10000);
-			switch (chance(5)) {
+			switch (chance(8)) {
+			case 5:
+			case 6:
+			case 7:
+				happened = modify_event(&m, &event);
+				break;
 			case 0:
 			case 1:
 				happened = callee_event(&m, &event);

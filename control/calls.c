@@ -62,6 +62,8 @@ static void party_destroy(struct party *party)
 	party_unuse(party);
 	for (unsigned i = 0; i < SIP_FORKS; i++)
 		sdp_free(party->sdps[i]);
+	modify_forget(party);
+	free(party->told.text);
 	free(party->from);
 	free(party->to);
 	free(party);
@@ -94,12 +96,13 @@ static void anchor_destroy(struct anchor *anchor)
 		party_destroy(anchor->callees[i]);
 	for (unsigned i = 0; i < CALL_FORKS; i++)
 		free(anchor->told[i].text);
-	headers_free(anchor->kept);
+	sip_msg_unref(anchor->invite);
+	relays_free(anchor);
 	free(anchor->hops);
 	free(anchor);
 }
 
-struct anchor *anchor_create(struct calls *calls, const struct config_trunk *trunk, const struct sip_msg *msg)
+struct anchor *anchor_create(struct calls *calls, const struct config_trunk *trunk, struct sip_msg *msg)
 {
 	struct anchor *anchor = calloc(1, sizeof(*anchor));
 	char *from = header_without_tag(sip_msg_from(msg)), *to = header_without_tag(sip_msg_to(msg));
@@ -117,9 +120,9 @@ struct anchor *anchor_create(struct calls *calls, const struct config_trunk *tru
 	id_make(anchor->id);
 	snprintf(anchor->trunk, sizeof(anchor->trunk), "%s", trunk->name);
 	snprintf(anchor->nic, sizeof(anchor->nic), "%s", trunk->nic);
-	anchor->kept = headers_keep(msg);
+	anchor->invite = sip_msg_ref(msg);
 	anchor->caller = party_create(anchor, CALL_CALLER, 0, from, to);
-	if (!anchor->kept || !anchor->caller)
+	if (!anchor->caller)
 		goto fail;
 	free(from);
 	free(to);

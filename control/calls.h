@@ -48,12 +48,12 @@ struct calls_leg_place {
 	struct kg_capture_only ports;
 };
 bool calls_leg_place(struct calls *calls, const char *id, struct calls_leg_place *out);
-void calls_shutdown(struct calls *calls);              // refuse new ones (503), end all with CANCEL or BYE
+void calls_shutdown(struct calls *calls); // refuse new ones (503), end all with CANCEL or BYE
 // Nothing lives: calls, legs, dialogs. Sessions that only absorb their peers' late copies do not count.
 bool calls_idle(const struct calls *calls);
 
 #define CALLS_STATES 9
-#define CALLS_CAUSES 20
+#define CALLS_CAUSES 24
 
 struct calls_counts {
 	uint64_t calls;                        // live, until the CDR is written

@@ -25,13 +25,14 @@ static void hop_fail(struct anchor *anchor, unsigned hop, enum call_cause_word c
 static void hop_invite(struct anchor *anchor, struct party *party, const struct hop *hop, const char *sdp)
 {
 	const char *routes[9] = {NULL};
-	const struct sip_invite invite = {
+	struct headers headers = {.count = 0};
+	struct sip_invite invite = {
 		.way = {.flow = {.remote = hop->route.target}},
 		.request_uri = hop->route.request_uri,
 		.from = party->from,
 		.to = party->to,
 		.routes = hop->route.route_count ? routes : NULL,
-		.headers = (const char *const *)anchor->kept,
+		.headers = headers.list,
 		.max_forwards = anchor->max_forwards,
 		.sdp = sdp,
 		.ring_timeout_ms = hop->ring_timeout_ms,
@@ -39,6 +40,11 @@ static void hop_invite(struct anchor *anchor, struct party *party, const struct 
 
 	for (unsigned i = 0; i < hop->route.route_count && i < 8; i++)
 		routes[i] = hop->route.routes[i];
+	headers_pass(&headers, anchor->caller, party, anchor->invite);
+	party_policy(party, &invite.policy);
+	if (!sdp && !sip_session_reliable(anchor->caller->session)) // nobody could answer an offer in an 18x
+		invite.policy.prack = SIP_PRACK_OFF;
+	credentials_of(party, &invite.credentials);
 	party->session = sip_session_invite(anchor->calls->stack, &invite, party);
 	if (party->session)
 		party_remember(party);
@@ -92,6 +98,7 @@ static void do_invite(struct anchor *anchor, const struct call_action *action, s
 		snprintf(why, sizeof(why), "the INVITE could not be sent: %s", strerror(errno));
 		hop_fail(anchor, action->hop, CALL_CAUSE_transport_failed, 500, why);
 	} else {
+		told_set(party, text, 1);
 		anchor_log(KG_LOG_INFO, party, "INVITE", "calls trunk %s at %s", hop->trunk, hop->route.request_uri);
 	}
 	free(text);
@@ -102,7 +109,7 @@ static const char *sdp_told(struct anchor *anchor, unsigned fork, struct evidenc
 {
 	struct fork_text *told = &anchor->told[fork];
 	const struct party *caller = anchor->caller;
-	const struct sdp *asked = anchor->call.late_offer ? NULL : caller->sdp;
+	const struct sdp *asked = anchor->call.late_offer && !anchor->call.late_done ? NULL : caller->sdp;
 	char err[OFFER_ERR], *text;
 	struct offer_local local;
 
@@ -127,8 +134,9 @@ static void do_provisional(struct anchor *anchor, const struct call_action *acti
 {
 	struct headers headers = {.count = 0};
 	const struct sip_msg *msg = evidence ? evidence->msg : NULL;
+	const struct party *callee = anchor_callee(anchor);
 
-	headers_pass(&headers, msg);
+	headers_pass(&headers, callee, anchor->caller, msg);
 	if (anchor->caller->session)
 		sip_session_provisional(anchor->caller->session, action->fork, action->status,
 			msg ? sip_msg_reason(msg) : NULL,
@@ -141,8 +149,11 @@ static void do_answer(struct anchor *anchor, const struct call_action *action, s
 	const char *text = sdp_told(anchor, action->fork, evidence);
 	struct call_event gone = {.type = CALL_EV_GONE, .side = CALL_CALLER, .message = "the 200 could not be sent"};
 
-	headers_pass(&headers, evidence ? evidence->msg : NULL);
+	headers_pass(&headers, anchor_callee(anchor), anchor->caller, evidence ? evidence->msg : NULL);
 	anchor->calls->counts.answered++;
+	sip_msg_unref(anchor->invite); // no other hop is called any more
+	anchor->invite = NULL;
+	told_set(anchor->caller, text, anchor->told[action->fork].version);
 	if (!anchor->caller->session || !text ||
 		sip_session_answer(anchor->caller->session, action->fork, text, headers.list) != 0)
 		anchor_feed(anchor, &gone, NULL);
@@ -158,7 +169,7 @@ static void do_reject(struct anchor *anchor, const struct call_action *action, s
 	if (!anchor->caller->session)
 		return;
 	if (failure) {
-		headers_pass(&headers, msg);
+		headers_pass(&headers, anchor_callee(anchor), anchor->caller, msg);
 		headers_reason(&headers, msg, &(struct call_cause){.word = CALL_CAUSE_none});
 		if (!action->own)
 			headers_add(&headers, "Retry-After", sip_msg_header(msg, "Retry-After", 0));
@@ -175,7 +186,7 @@ static void do_bridge(struct anchor *anchor, const struct call_action *action, s
 {
 	struct party *callee = anchor->callees[action->hop];
 
-	if (evidence && evidence->sdp && !anchor->call.late_offer)
+	if (evidence && evidence->sdp && callee->sdp != evidence->sdp && !anchor->call.late_offer)
 		callee->sdp = evidence->sdp;
 	leg_update(anchor->caller, callee);
 	leg_update(callee, anchor->caller);
@@ -198,7 +209,18 @@ static void do_ack(struct anchor *anchor, const struct call_action *action, stru
 	}
 	if (callee->session)
 		sip_session_ack(callee->session, sdp);
+	if (action->ack == CALL_ACK_ANSWER)
+		told_set(callee, sdp, 1);
 	free(refusal);
+}
+
+static void do_prack(struct anchor *anchor, const struct call_action *action, struct evidence *evidence)
+{
+	struct party *callee = anchor->callees[action->hop];
+
+	if (callee && callee->session && evidence && evidence->text &&
+		sip_session_prack(callee->session, action->fork, evidence->text) == 0)
+		told_set(callee, evidence->text, 1);
 }
 
 static void do_cancel(struct anchor *anchor, const struct call_action *action, struct evidence *evidence)
@@ -218,7 +240,7 @@ static void do_bye(struct anchor *anchor, const struct call_action *action, stru
 	struct headers headers = {.count = 0};
 
 	if (msg && sip_msg_is_request(msg) && sip_msg_method(msg) == SIP_BYE)
-		headers_pass(&headers, msg);
+		headers_pass(&headers, NULL, party, msg);
 	headers_reason(&headers, msg, &anchor->call.cause);
 	if (party->session)
 		sip_session_bye(party->session, headers.list);
@@ -242,6 +264,16 @@ static void do_release_media(struct anchor *anchor, const struct call_action *ac
 		leg_retire(party);
 }
 
+// Who does not take all media (R44).
+static const char *holder_name(struct anchor *anchor)
+{
+	const struct party *callee = anchor_callee(anchor);
+
+	if (callee && callee->holds)
+		return anchor->caller->holds ? "both" : "callee";
+	return "caller";
+}
+
 static void do_report(struct anchor *anchor, const struct call_action *action, struct evidence *evidence)
 {
 	const struct call *call = &anchor->call;
@@ -252,6 +284,8 @@ static void do_report(struct anchor *anchor, const struct call_action *action, s
 	json_t *data = json_object();
 
 	json_object_set_new(data, "state", json_string(call_state_name(call->state)));
+	if (call->state == CALL_HELD)
+		json_object_set_new(data, "holder", json_string(holder_name(anchor)));
 	json_object_set_new(data, "business", business ? json_string(business) : json_null());
 	json_object_set_new(data, "cause", anchor_cause_json(anchor));
 	events_emit(anchor->calls->options.events, "call.state", anchor->id, NULL, data);
@@ -273,6 +307,13 @@ void action_execute(struct anchor *anchor, const struct call_action *action, str
 		[CALL_DO_BRIDGE] = do_bridge,
 		[CALL_DO_ACK] = do_ack,
 		[CALL_DO_CANCEL] = do_cancel,
+		[CALL_DO_PRACK] = do_prack,
+		[CALL_DO_MODIFY] = do_modify,
+		[CALL_DO_MODIFY_ANSWER] = do_modify_answer,
+		[CALL_DO_MODIFY_REFUSE] = do_modify_refuse,
+		[CALL_DO_MODIFY_COMMIT] = do_modify_commit,
+		[CALL_DO_MODIFY_ACK] = do_modify_ack,
+		[CALL_DO_MODIFY_CANCEL] = do_modify_cancel,
 		[CALL_DO_BYE] = do_bye,
 		[CALL_DO_RELEASE_HOP] = do_release_hop,
 		[CALL_DO_REPORT] = do_report,

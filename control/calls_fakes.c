@@ -354,3 +354,88 @@ void kg_log(enum kg_log_level level, const char *area, const char *fmt, ...)
 {
 	fakes.log_lines += level <= KG_LOG_WARN;
 }
+
+// --- exchanges ----------------------------------------------------------------------------------------------------
+
+struct sip_exchange *fakes_exchange(struct sip_session *session, enum sip_method method)
+{
+	struct sip_exchange *exchange = &fakes.exchanges[fakes.exchange_count++ % FAKE_SESSIONS];
+
+	*exchange = (struct sip_exchange){.session = session, .method = method};
+	return exchange;
+}
+
+static void keep_body(char out[4096], const char *body, size_t length)
+{
+	snprintf(out, 4096, "%.*s", (int)length, body ? body : "");
+}
+
+struct sip_exchange *sip_session_ask(
+	struct sip_session *session, unsigned fork, const struct sip_ask *ask, void *exchange_user)
+{
+	struct sip_exchange *exchange;
+
+	if (session->ask_error) {
+		errno = session->ask_error;
+		return NULL;
+	}
+	exchange = fakes_exchange(session, ask->method);
+	exchange->ours = true;
+	keep_body(exchange->body, ask->body, ask->length);
+	keep_headers(exchange->headers, sizeof(exchange->headers), ask->headers);
+	session->exchanges[session->exchange_count++ % 8] = exchange;
+	say(session, "%s/%u", sip_method_text(ask->method), fork);
+	return exchange;
+}
+
+int sip_exchange_answer(struct sip_exchange *exchange, int status, const char *reason, const char *const *headers,
+	const char *type, const char *body, size_t length)
+{
+	if (exchange->ours || exchange->answered)
+		return -EALREADY;
+	exchange->answered = true;
+	exchange->status = status;
+	keep_body(exchange->body, body, length);
+	keep_headers(exchange->headers, sizeof(exchange->headers), headers);
+	say(exchange->session, "%s:%d", sip_method_text(exchange->method), status);
+	return 0;
+}
+
+int sip_exchange_ack(struct sip_exchange *exchange, const char *sdp)
+{
+	if (exchange->acked)
+		return -EALREADY;
+	exchange->acked = true;
+	snprintf(exchange->ack, sizeof(exchange->ack), "%s", sdp ? sdp : "");
+	say(exchange->session, "ACK(%s)", sip_method_text(exchange->method));
+	return 0;
+}
+
+int sip_exchange_cancel(struct sip_exchange *exchange)
+{
+	exchange->cancelled = true;
+	say(exchange->session, "CANCEL(%s)", sip_method_text(exchange->method));
+	return 0;
+}
+
+enum sip_method sip_exchange_method(const struct sip_exchange *exchange)
+{
+	return exchange->method;
+}
+
+bool sip_session_allows(const struct sip_session *session, enum sip_method method)
+{
+	return method != SIP_UPDATE || session->takes_update;
+}
+
+bool sip_session_reliable(const struct sip_session *session)
+{
+	return session && session->reliable;
+}
+
+int sip_session_prack(struct sip_session *session, unsigned fork, const char *sdp)
+{
+	keep_sdp(session, sdp);
+	say(session, "PRACK/%u", fork);
+	return 0;
+}

@@ -24,9 +24,25 @@ struct sip_session {
 	char target[KG_ADDR_STRLEN], request_uri[256], from[256], to[256], headers[2048]; // of our INVITE
 	unsigned max_forwards;
 	uint32_t ring_timeout_ms;
+	bool reliable;                     // the caller takes reliable provisionals
+	bool takes_update;                 // the peer's Allow has UPDATE
+	int ask_error;                     // what sip_session_ask says instead
+	struct sip_exchange *exchanges[8]; // asked by us, in order
+	unsigned exchange_count;
 	char sdp[4096];   // the last that we sent in it; "" none
 	char said[1024];  // all that was asked of it: "180/0 200/0 ACK BYE ..."
 	char extra[2048]; // the last extra headers, "Name: value\n"
+};
+
+struct sip_exchange {
+	struct sip_session *session;
+	enum sip_method method;
+	bool ours, answered, acked;
+	int status;      // of our answer
+	char body[4096]; // ours: what was asked; theirs: what it was answered
+	char headers[2048];
+	char ack[4096];
+	bool cancelled;
 };
 
 struct fake_leg {
@@ -46,6 +62,8 @@ struct netlink_watch {
 struct fakes {
 	struct sip_session sessions[FAKE_SESSIONS];
 	struct fake_leg legs[FAKE_LEGS]; // id is index + 1
+	struct sip_exchange exchanges[FAKE_SESSIONS];
+	unsigned exchange_count;
 	struct netlink_watch watches[FAKE_LEGS];
 	int create_error, change_error, invite_error; // given instead of success
 	int create_error_after;                       // so many creations succeed first
@@ -53,7 +71,7 @@ struct fakes {
 	json_t *events, *cdrs;                        // arrays
 	char log[512];                                // the last line of warn or worse
 	unsigned log_lines;                           // of warn or worse
-	bool overloaded; // no relay lcore keeps up
+	bool overloaded;                              // no relay lcore keeps up
 };
 extern struct fakes fakes;
 
@@ -64,4 +82,5 @@ unsigned fakes_live_sessions(void);
 unsigned fakes_live_watches(void);
 struct sip_session *fakes_session(bool uas, unsigned index); // the index-th made of that kind
 void fakes_free_session(struct sip_session *session);        // as the stack does at the very end
-void fakes_retire_all(struct calls *calls);                  // let the owner acknowledge
+struct sip_exchange *fakes_exchange(struct sip_session *session, enum sip_method method); // one of the peer's
+void fakes_retire_all(struct calls *calls);                                               // let the owner acknowledge

@@ -7,9 +7,11 @@
 
 #include "calls_private.h"
 
-// Everything else is each leg's own. Callers and callees are trunks, so P-Asserted-Identity stays among trusted peers.
+// Everything else is each leg's own, or named by the trunk that it goes to (`headers`).
 static const char *const passing[] = {
-	"Subject", "User-to-User", "Session-ID", "Diversion", "History-Info", "P-Asserted-Identity", "Identity"};
+	"Subject", "User-to-User", "Session-ID", "Diversion", "History-Info", "Privacy", "Identity", "Identity-Info"};
+// Who somebody is, among those who may know (RFC 3325).
+static const char *const identities[] = {"P-Asserted-Identity", "P-Preferred-Identity", "Remote-Party-ID"};
 
 // The end of the address in a From or To value: behind '>' or, without brackets, at the first ';'.
 static size_t address_length(const char *value, bool *bare)
@@ -78,38 +80,28 @@ static void headers_copy(struct headers *out, const struct sip_msg *msg, const c
 		headers_add(out, name, value);
 }
 
-void headers_pass(struct headers *out, const struct sip_msg *msg)
+static bool is_trusted(const struct party *party)
 {
+	const struct config_trunk *trunk = party_trunk(party);
+
+	return trunk && trunk->trusted;
+}
+
+void headers_pass(struct headers *out, const struct party *from, const struct party *to, const struct sip_msg *msg)
+{
+	const struct config_trunk *trunk = to ? party_trunk(to) : NULL;
+
 	if (!msg)
 		return;
 	for (size_t i = 0; i < sizeof(passing) / sizeof(*passing); i++)
 		headers_copy(out, msg, passing[i]);
+	for (size_t i = 0; i < sizeof(identities) / sizeof(*identities); i++)
+		if (from && to && is_trusted(from) && is_trusted(to))
+			headers_copy(out, msg, identities[i]);
+	for (size_t i = 0; trunk && i < trunk->header_count; i++)
+		headers_copy(out, msg, trunk->headers[i]);
 	if (sip_msg_header(msg, "Identity", 0)) // its signature covers Date
 		headers_copy(out, msg, "Date");
-}
-
-char **headers_keep(const struct sip_msg *msg)
-{
-	struct headers headers = {.count = 0};
-	char **kept;
-
-	headers_pass(&headers, msg);
-	kept = calloc(headers.count + 1, sizeof(*kept));
-	for (unsigned i = 0; kept && i < headers.count; i++) {
-		kept[i] = strdup(headers.list[i]);
-		if (!kept[i]) {
-			headers_free(kept);
-			return NULL;
-		}
-	}
-	return kept;
-}
-
-void headers_free(char **kept)
-{
-	for (unsigned i = 0; kept && kept[i]; i++)
-		free(kept[i]);
-	free(kept);
 }
 
 void headers_reason(struct headers *out, const struct sip_msg *msg, const struct call_cause *cause)

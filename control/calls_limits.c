@@ -55,6 +55,14 @@ static const struct config_trunk *trunk_named(const struct config *config, const
 	return NULL; // a reload took it away
 }
 
+const struct config_trunk *party_trunk(const struct party *party)
+{
+	const struct anchor *anchor = party->anchor;
+
+	return trunk_named(anchor->calls->options.config,
+		party->side == CALL_CALLER ? anchor->trunk : anchor->hops[party->hop].trunk);
+}
+
 // --- at once ------------------------------------------------------------------------------------------------------
 
 void party_use(struct party *party, const char *trunk)

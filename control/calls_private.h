@@ -57,7 +57,17 @@ struct party {
 	struct kg_addr public;       // behind NAT: as who it is seen from outside
 	struct kg_addr latch_sdp;    // the address in the SDP for which the latching window was opened last
 	unsigned latch_fork;
-	struct trunk_use *use; // of its trunk, while the call counts there
+	struct sdp *next_sdp; // what it says in a change of the session that is under way
+	bool next_mux;
+	struct told {
+		char *text; // our SDP to it that is in force
+		char *next; // that of the change under way
+		uint32_t version;
+	} told;
+	bool holds;                  // its last word: it does not take all media
+	struct sip_exchange *asking; // what it asked, and has no answer yet
+	struct sip_exchange *asked;  // what it is asked, or a 2xx of its that has no ACK yet
+	struct trunk_use *use;       // of its trunk, while the call counts there
 	struct leg leg;
 };
 
@@ -65,6 +75,12 @@ struct hop {
 	struct router_hop route;
 	char trunk[CONFIG_NAME], nic[CONFIG_NAME];
 	uint32_t ring_timeout_ms;
+};
+
+// A request inside a dialog on its way through the call.
+struct relay {
+	struct relay *next;
+	struct sip_exchange *from, *to; // NULL: gone
 };
 
 // What the event in hand brought, for the actions that follow from it.
@@ -91,14 +107,15 @@ struct anchor {
 	struct party *caller, *callees[CALL_HOPS];
 	struct hop *hops;
 	unsigned max_forwards, lcore; // whose ports the legs get, while there are some
-	char **kept; // headers of the INVITE that pass: name, value, ..., NULL
+	struct sip_msg *invite;       // the caller's, for hops that are tried later; until the answer
 	struct fork_text {
 		char *text;
 		uint32_t version;
 	} told[CALL_FORKS];       // SDP that the caller has from each of its early dialogs
 	struct wheel_timer retry; // of dirty legs
-	unsigned depth;           // events in hand
-	bool finished;            // the CDR is written; only sessions may be left
+	struct relay *relays;
+	unsigned depth; // events in hand
+	bool finished;  // the CDR is written; only sessions may be left
 };
 
 struct calls {
@@ -123,9 +140,12 @@ static inline uint64_t calls_now_ms(const struct calls *calls)
 	return wheel_now_ms(calls->options.wheel);
 }
 
+// calls_limits.c, too
+const struct config_trunk *party_trunk(const struct party *party); // NULL: a reload took it away
+
 // calls.c
 struct party *party_create(struct anchor *anchor, enum call_side side, unsigned hop, const char *from, const char *to);
-struct anchor *anchor_create(struct calls *calls, const struct config_trunk *trunk, const struct sip_msg *msg);
+struct anchor *anchor_create(struct calls *calls, const struct config_trunk *trunk, struct sip_msg *msg);
 void anchor_feed(struct anchor *anchor, struct call_event *event, struct evidence *evidence);
 void anchor_check(struct anchor *anchor);                          // write the CDR and free, where that is due
 struct party *anchor_callee(struct anchor *anchor);                // of the hop that is or was called last; NULL: none
@@ -138,6 +158,48 @@ void action_execute(struct anchor *anchor, const struct call_action *action, str
 
 // calls_sip.c
 void party_remember(struct party *party);
+
+// calls_invite.c: sip_session_ops.invite
+void calls_invite(void *calls, struct sip_session *session, struct sip_msg *msg, const struct kg_addr *source);
+
+// calls_sdp.c
+// Read the message's SDP. Returns: CALL_SDP_GOOD and *out, which is the caller's, or what is wrong with it and why.
+enum call_sdp sdp_read(const struct sip_msg *msg, struct sdp **out, char why[CALL_MESSAGE]);
+void sdp_keep(struct party *party, unsigned fork, struct sdp *sdp); // takes it; an older one of that fork goes
+enum call_sdp answer_take(
+	struct party *callee, const struct sip_msg *msg, struct evidence *evidence, char why[CALL_MESSAGE]);
+enum call_sdp offer_take(
+	struct party *callee, const struct sip_msg *msg, struct evidence *evidence, char why[CALL_MESSAGE]);
+enum call_sdp late_answer_take(
+	struct party *caller, const struct sip_msg *msg, struct evidence *evidence, char why[CALL_MESSAGE]);
+
+// calls_modify.c: changes of a session (re-INVITE, UPDATE, PRACK with an offer)
+void modify_asked(struct party *party, unsigned fork, struct sip_exchange *exchange, const struct sip_msg *msg);
+void modify_replied(struct party *party, struct sip_exchange *exchange, int status, const struct sip_msg *msg);
+void modify_acked(struct party *party, struct sip_exchange *exchange, const struct sip_msg *msg);
+void modify_gone(struct party *party, struct sip_exchange *exchange);
+void modify_forget(struct party *party); // frees what a change under way holds
+void told_set(struct party *party, const char *text, uint32_t version);
+// As both descriptions stand: does a party not take all media? Notes who.
+bool party_holds_note(
+	struct party *answerer, const struct party *offerer, const struct sdp *offer, const struct sdp *answer);
+void do_modify(struct anchor *anchor, const struct call_action *action, struct evidence *evidence);
+void do_modify_answer(struct anchor *anchor, const struct call_action *action, struct evidence *evidence);
+void do_modify_refuse(struct anchor *anchor, const struct call_action *action, struct evidence *evidence);
+void do_modify_commit(struct anchor *anchor, const struct call_action *action, struct evidence *evidence);
+void do_modify_ack(struct anchor *anchor, const struct call_action *action, struct evidence *evidence);
+void do_modify_cancel(struct anchor *anchor, const struct call_action *action, struct evidence *evidence);
+
+// calls_policy.c: what its trunk says of a party
+void party_policy(const struct party *party, struct sip_policy *out);
+void credentials_of(const struct party *party, struct sip_credentials *out);
+void calls_policy(void *calls, const struct kg_addr *peer, struct sip_policy *out); // sip_session_ops.policy
+
+// calls_relay.c: INFO, MESSAGE, REFER and the like go through as they are
+void relay_asked(struct party *party, unsigned fork, struct sip_exchange *exchange, const struct sip_msg *msg);
+bool relay_replied(struct anchor *anchor, struct sip_exchange *exchange, int status, const struct sip_msg *msg);
+void relay_gone(struct anchor *anchor, struct sip_exchange *exchange);
+void relays_free(struct anchor *anchor);
 
 // calls_limits.c
 void party_use(struct party *party, const char *trunk); // it counts as one of the trunk's calls
@@ -180,10 +242,9 @@ void leg_event(struct calls *calls, const struct kg_media_event *event);
 struct offer_local leg_local(const struct party *party, bool mux, uint32_t version);
 
 // calls_header.c
-char *header_without_tag(const char *value);    // From or To as name-addr; NULL: no memory
-char **headers_keep(const struct sip_msg *msg); // what passes of an INVITE; NULL: no memory
-void headers_free(char **kept);
-void headers_pass(struct headers *out, const struct sip_msg *msg); // what passes of a response; msg may be NULL
+char *header_without_tag(const char *value); // From or To as name-addr; NULL: no memory
+// What passes of a message from one party to the other; msg may be NULL. Values live as long as it.
+void headers_pass(struct headers *out, const struct party *from, const struct party *to, const struct sip_msg *msg);
 void headers_add(struct headers *out, const char *name, const char *value);
 // Reason of the message that ended the call, else our own (RFC 3326).
 void headers_reason(struct headers *out, const struct sip_msg *msg, const struct call_cause *cause);

@@ -38,6 +38,7 @@ static void trunk_set(struct config_trunk *trunk, const char *name, const char *
 	trunk->from = net_of(ip);
 	trunk->from_count = 1;
 	trunk->ring_timeout_s = 30;
+	trunk->trusted = true;
 }
 
 // nics lan and wan; trunks proxy (lan), carrier and spare (wan), far (behind no nic); calls from proxy go to carrier

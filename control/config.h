@@ -44,6 +44,13 @@ struct config_trunk {
 	char nic[CONFIG_NAME];   // "": by the kernel's route
 	bool behind_nat;         // its parties: media is latched, requests in a dialog go to where theirs come from
 	uint32_t ring_timeout_s; // no answer after this: CANCEL, 408 to the caller (default 180)
+	char username[CONFIG_NAME], password[CONFIG_NAME]; // who we are where it asks; "": nobody
+	bool trusted;                 // it may know, and is believed, who callers are (default true)
+	bool refer;                   // REFER passes (default false)
+	uint32_t session_expires_s;   // RFC 4028; 0: off (default 1800)
+	uint32_t prack;               // enum sip_prack
+	char (*headers)[CONFIG_NAME]; // that pass to it beside the usual ones
+	size_t header_count;
 	uint32_t max_calls, cps; // both directions together, at once and a second; 0: no limit (default)
 };
 

@@ -38,6 +38,7 @@ struct sdp; // a parsed session description
 // Returns: 0, or -EBADMSG with a sentence in err.
 int sdp_parse_text(const char *text, size_t length, struct sdp **out, char err[OFFER_ERR]);
 void sdp_free(struct sdp *sdp);
+bool sdp_same(const struct sdp *a, const struct sdp *b); // word for word: nothing is asked for
 void sdp_media(const struct sdp *sdp, struct offer_media *out);
 
 // What we say for one leg, made from the other party's SDP: m-lines in its order, the audio line with our address,

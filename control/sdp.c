@@ -390,6 +390,9 @@ int sdp_parse_text(const char *text, size_t length, struct sdp **out, char err[O
 	sdp = sdp_create(text, length);
 	if (!sdp)
 		return refuse(err, "no memory");
+	sdp->hash = 14695981039346656037u; // FNV-1a
+	for (size_t i = 0; i < length; i++)
+		sdp->hash = (sdp->hash ^ (unsigned char)text[i]) * 1099511628211u;
 	error = lines_cut(sdp, err);
 	if (!error && (!sdp->line_count || sdp->lines[0].type != 'v' || strcmp(sdp->lines[0].value, "0") != 0))
 		error = refuse(err, "it does not begin with v=0");
@@ -402,6 +405,11 @@ int sdp_parse_text(const char *text, size_t length, struct sdp **out, char err[O
 	else
 		*out = sdp;
 	return error;
+}
+
+bool sdp_same(const struct sdp *a, const struct sdp *b)
+{
+	return a && b && a->hash == b->hash;
 }
 
 void sdp_free(struct sdp *sdp)

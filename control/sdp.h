@@ -20,7 +20,8 @@ struct sdp_section {                        // one m-line and what belongs to it
 };
 
 struct sdp {
-	char *text; // the whole, cut into strings
+	char *text;    // the whole, cut into strings
+	uint64_t hash; // of it as it came
 	unsigned line_count, session_lines;
 	struct sdp_section sections[SDP_MAX_MEDIA];
 	unsigned section_count;

@@ -5,23 +5,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sip_stack.h"
+#include "sip_exchange.h"
 
-static const char *const allow[] = {"Allow", SIP_ALLOW, NULL};
-static const char *const options_answer[] = {"Allow", SIP_ALLOW, "Accept", "application/sdp", NULL};
-static const char *const accept_sdp[] = {"Accept", "application/sdp", NULL};
+static const char *const accept_sdp[] = {"Accept", SIP_ACCEPT, NULL};
 
-// Require names extensions: none of them is ours. An ACK or CANCEL cannot be refused so (RFC 3261 8.2.2.3), and a BYE
-// had better end the call.
-static bool refuse_extension(struct sip_stack *stack, struct sip_msg *msg)
+static void answer_methods(struct sip_stack *stack, struct sip_msg *msg, int status, const struct sip_policy *policy)
 {
-	const char *require = sip_msg_header(msg, "Require", 0);
-	const char *headers[] = {"Unsupported", require, NULL};
+	const char *allow[] = {"Allow", policy_allow(policy), NULL};
 
-	if (!require || !*require || sip_msg_method(msg) == SIP_BYE)
-		return false;
-	stack_answer(stack, msg, 420, headers);
-	return true;
+	stack_answer(stack, msg, status, allow);
+}
+
+static void answer_options(struct sip_stack *stack, struct sip_msg *msg, const struct sip_policy *policy)
+{
+	const char *headers[] = {"Allow", policy_allow(policy), "Accept", SIP_ACCEPT, "Accept-Encoding", "identity",
+		"Accept-Language", "en", "Supported", policy_supported(policy), NULL};
+
+	if (!policy_supported(policy))
+		headers[8] = NULL;
+	stack_answer(stack, msg, 200, headers);
 }
 
 // RFC 3261 8.2.2.2: the same request by another way. Not asked of proxies: their parallel forks and serial hunts are
@@ -73,23 +75,29 @@ static bool refuse_overload(struct sip_stack *stack, struct sip_msg *msg)
 	return status != 0;
 }
 
-static void invite_outside(struct sip_stack *stack, struct sip_msg *msg, enum sip_source source)
+static void invite_outside(
+	struct sip_stack *stack, struct sip_msg *msg, enum sip_source source, const struct sip_policy *policy)
 {
 	const char *hops = sip_msg_header(msg, "Max-Forwards", 0);
-	const char *type = sip_msg_content_type(msg);
 
 	if (hops && strtoul(hops, NULL, 10) == 0)
 		stack_answer(stack, msg, 483, NULL);
-	else if (refuse_extension(stack, msg))
+	else if (refuse_extension(stack, msg, policy) || refresh_refuses(stack, msg, policy))
 		return;
-	else if (sip_msg_body(msg, NULL) && (!type || strcmp(type, "application/sdp") != 0))
+	else if (sip_msg_body(msg, NULL) && !sip_msg_has_sdp(msg))
 		stack_answer(stack, msg, 415, accept_sdp);
 	else if (!accepts_sdp(msg))
 		stack_answer(stack, msg, 406, NULL);
 	else if (source != SIP_SOURCE_PROXY && is_merged(stack, msg))
 		stack_answer(stack, msg, 482, NULL);
 	else if (!refuse_overload(stack, msg))
-		uas_invite(stack, msg);
+		uas_invite(stack, msg, policy);
+}
+
+// These mean nothing without a dialog.
+static bool is_inside(enum sip_method method)
+{
+	return method == SIP_INFO || method == SIP_UPDATE || method == SIP_PRACK || method == SIP_NOTIFY;
 }
 
 static void request_outside(struct sip_stack *stack, struct sip_msg *msg)
@@ -97,35 +105,42 @@ static void request_outside(struct sip_stack *stack, struct sip_msg *msg)
 	enum sip_source source = stack->options.ops->known_source(stack->options.arg, sip_msg_source(msg));
 	bool has_tag = sip_msg_to_tag(msg) != NULL;
 	enum sip_method method = sip_msg_method(msg);
+	struct sip_policy policy;
 	struct sip_uri uri;
 
-	if (source == SIP_SOURCE_STRANGER)
+	if (source == SIP_SOURCE_STRANGER) {
 		guard_refuse(stack, msg);
-	else if (method == SIP_UNKNOWN)
-		stack_answer(stack, msg, 501, allow);
-	else if (has_tag || method == SIP_BYE)
+		return;
+	}
+	policy_of(stack, sip_msg_source(msg), &policy);
+	if (method == SIP_UNKNOWN)
+		answer_methods(stack, msg, 501, &policy);
+	else if (method == SIP_SUBSCRIBE)
+		stack_answer(stack, msg, 489, NULL);
+	else if (has_tag || method == SIP_BYE || (is_inside(method) && policy_allows(&policy, method)))
 		stack_answer(stack, msg, 481, NULL);
 	else if (method != SIP_INVITE && method != SIP_OPTIONS)
-		stack_answer(stack, msg, 405, allow);
+		answer_methods(stack, msg, 405, &policy);
 	else if (sip_uri_parse(sip_msg_request_uri(msg), &uri) == -EPROTONOSUPPORT)
 		stack_answer(stack, msg, 416, NULL);
 	else if (method == SIP_INVITE)
-		invite_outside(stack, msg, source);
-	else if (!refuse_extension(stack, msg))
-		stack_answer(stack, msg, 200, options_answer);
+		invite_outside(stack, msg, source, &policy);
+	else if (!refuse_extension(stack, msg, &policy))
+		answer_options(stack, msg, &policy);
 }
 
 static void request_inside(struct sip_stack *stack, struct sip_dialog *dialog, struct sip_msg *msg)
 {
 	struct fork *fork = dialog->owner;
+	const struct sip_policy *policy = &fork->session->policy;
 	enum sip_method method = sip_msg_method(msg);
 
 	if (!sip_dialog_accept_cseq(dialog, msg)) {
 		stack_log(stack, KG_LOG_WARN, msg, "CSeq %u is lower than one before", sip_msg_cseq(msg));
 		stack_answer(stack, msg, 500, NULL);
 	} else if (method == SIP_UNKNOWN) {
-		stack_answer(stack, msg, 501, allow);
-	} else if (refuse_extension(stack, msg)) {
+		answer_methods(stack, msg, 501, policy);
+	} else if (refuse_extension(stack, msg, policy)) {
 		return;
 	} else if (method == SIP_BYE && !dialog->confirmed && !fork->session->uas) {
 		// RFC 3261 15: who is called has no right to end an early dialog so.
@@ -134,11 +149,13 @@ static void request_inside(struct sip_stack *stack, struct sip_dialog *dialog, s
 		stack_answer(stack, msg, 200, NULL);
 		session_bye_received(fork->session, fork, msg);
 	} else if (method == SIP_OPTIONS) {
-		stack_answer(stack, msg, 200, options_answer);
-	} else if (method == SIP_INVITE) {
-		stack_answer(stack, msg, 488, NULL); // the session stays as it was negotiated
+		answer_options(stack, msg, policy);
+	} else if (!policy_allows(policy, method)) {
+		answer_methods(stack, msg, 405, policy);
+	} else if (method == SIP_PRACK) {
+		prack_receive(fork->session, fork, msg);
 	} else {
-		stack_answer(stack, msg, 405, allow);
+		exchange_receive(fork->session, fork, msg);
 	}
 }
 
@@ -169,6 +186,9 @@ void core_ack(void *arg, const struct sip_msg *msg)
 	struct sip_dialog *dialog = sip_dialog_find(&stack->dialogs, msg);
 	struct fork *fork = dialog ? dialog->owner : NULL;
 
+	if (fork && (sip_msg_cseq(msg) != fork->session->cseq || !fork->session->uas) &&
+		exchange_ack(fork->session, fork, msg))
+		return;
 	if (!fork || !fork->session->uas) {
 		guard_stray(stack, msg);
 		stack_drop(stack, "stray_ack");

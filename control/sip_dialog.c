@@ -178,6 +178,12 @@ int sip_dialog_confirm(struct sip_dialog *dialog, const struct sip_msg *response
 	return error;
 }
 
+int sip_dialog_refresh(struct sip_dialog *dialog, const struct sip_msg *msg)
+{
+	dialog->flow = *sip_msg_flow(msg);
+	return target_take(dialog, msg);
+}
+
 struct sip_dialog *sip_dialog_find(struct sip_dialogs *dialogs, const struct sip_msg *request)
 {
 	const char *to_tag = sip_msg_to_tag(request);

@@ -31,8 +31,11 @@ static struct fake {
 		char *data;
 	} sent[FAKE_SENT];
 	unsigned sent_count;
-	char told[2048];                                                         // "invite answered:0 …"
-	struct sip_session *session;                                             // the last one
+	char told[2048];               // "invite answered:0 …"
+	struct sip_session *session;   // the last one
+	struct sip_exchange *exchange; // the last that was asked for
+	unsigned exchanges_gone;
+	struct sip_policy policy;
 	void (*react)(struct sip_session *session, const char *word, void *arg); // inside a callback
 	unsigned freed, traced, closed;
 } fake;
@@ -50,7 +53,7 @@ static inline void fake_tell(struct sip_session *session, const char *word, int 
 }
 
 static inline void fake_invite(
-	void *arg, struct sip_session *session, const struct sip_msg *msg, const struct kg_addr *source)
+	void *arg, struct sip_session *session, struct sip_msg *msg, const struct kg_addr *source)
 {
 	fake.session = session;
 	sip_session_set_user(session, &fake);
@@ -116,8 +119,63 @@ static inline int fake_admit(void *arg, const struct kg_addr *source, unsigned *
 	return fake.refusal;
 }
 
-static const struct sip_session_ops fake_ops = {fake_invite, fake_provisional, fake_answered, fake_failed, fake_acked,
-	fake_cancelled, fake_ended, fake_timed_out, fake_bye_done, fake_freed, fake_known_source, fake_admit};
+static inline void fake_asked(void *user, struct sip_session *session, unsigned fork, struct sip_exchange *exchange,
+	const struct sip_msg *msg)
+{
+	char word[32];
+
+	fake.exchange = exchange;
+	snprintf(word, sizeof(word), "asked_%s", sip_msg_method_name(msg));
+	fake_tell(session, word, (int)fork);
+}
+
+static inline void fake_replied(
+	void *user, struct sip_session *session, struct sip_exchange *exchange, int status, const struct sip_msg *msg)
+{
+	fake_tell(session, msg ? "replied" : "unanswered", status);
+}
+
+static inline void fake_exchange_acked(
+	void *user, struct sip_session *session, struct sip_exchange *exchange, const struct sip_msg *msg)
+{
+	fake_tell(session, "exchange_acked", -1);
+}
+
+static inline void fake_exchange_gone(void *user, struct sip_session *session, struct sip_exchange *exchange)
+{
+	if (fake.exchange == exchange)
+		fake.exchange = NULL;
+	fake.exchanges_gone++;
+}
+
+static inline void fake_pracked(void *user, struct sip_session *session, unsigned fork, const struct sip_msg *msg)
+{
+	fake_tell(session, "pracked", (int)fork);
+}
+
+static inline void fake_policy(void *arg, const struct kg_addr *peer, struct sip_policy *out)
+{
+	*out = fake.policy;
+}
+
+static const struct sip_session_ops fake_ops = {.invite = fake_invite,
+	.provisional = fake_provisional,
+	.answered = fake_answered,
+	.failed = fake_failed,
+	.acked = fake_acked,
+	.cancelled = fake_cancelled,
+	.ended = fake_ended,
+	.timed_out = fake_timed_out,
+	.asked = fake_asked,
+	.replied = fake_replied,
+	.exchange_acked = fake_exchange_acked,
+	.exchange_gone = fake_exchange_gone,
+	.pracked = fake_pracked,
+	.bye_done = fake_bye_done,
+	.freed = fake_freed,
+	.known_source = fake_known_source,
+	.policy = fake_policy,
+	.admit = fake_admit};
 
 static inline int fake_send(struct sip_wire *wire, struct sip_flow *flow, const char *data, size_t length)
 {
@@ -252,6 +310,7 @@ static inline struct sip_session *fake_call(void)
 		.to = "<sip:peer@192.0.2.2>",
 		.max_forwards = 69,
 		.sdp = "v=0\r\n",
+		.policy = fake.policy,
 		.ring_timeout_ms = 60000};
 
 	fake.session = sip_session_invite(fake.stack, &invite, &fake);

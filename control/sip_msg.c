@@ -8,6 +8,7 @@
 #include <osipparser2/osip_parser.h>
 #include <osipparser2/osip_port.h>
 
+#include "sip_body.h"
 #include "sip_msg_impl.h"
 
 static const char *const method_names[SIP_METHOD_COUNT] = {"", "INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "REGISTER",
@@ -385,6 +386,14 @@ const char *sip_msg_body(const struct sip_msg *msg, size_t *length)
 	if (length)
 		*length = msg->body_length;
 	return msg->body_length ? msg->body : NULL;
+}
+
+const char *sip_msg_sdp(const struct sip_msg *msg, size_t *length)
+{
+	const char *sdp;
+
+	return sip_body_sdp(sip_msg_header(msg, "Content-Type", 0), msg->body, msg->body_length, &sdp, length) ? sdp
+													       : NULL;
 }
 
 const struct kg_addr *sip_msg_source(const struct sip_msg *msg)

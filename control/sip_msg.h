@@ -79,8 +79,16 @@ const char *sip_msg_contact_uri(const struct sip_msg *msg); // first Contact's U
 // lines, which come as one; NULL past the last. Comma lists of Route, Record-Route and Via count as several.
 const char *sip_msg_header(const struct sip_msg *msg, const char *name, unsigned index);
 const char *sip_msg_body(const struct sip_msg *msg, size_t *length); // NULL: none; a NUL follows it
-const char *sip_msg_content_type(const struct sip_msg *msg);         // "application/sdp", lower case; NULL: none
-const char *sip_msg_start_line(const struct sip_msg *msg);           // for ladders
+// The session description in it, also as a part of a multipart body. No NUL follows it. NULL: none.
+const char *sip_msg_sdp(const struct sip_msg *msg, size_t *length);
+static inline bool sip_msg_has_sdp(const struct sip_msg *msg)
+{
+	size_t length;
+
+	return sip_msg_sdp(msg, &length) != NULL;
+}
+const char *sip_msg_content_type(const struct sip_msg *msg); // "application/sdp", lower case; NULL: none
+const char *sip_msg_start_line(const struct sip_msg *msg);   // for ladders
 
 // A URI taken apart (of sip:, sips: and tel:, whose number is `user`; host without brackets).
 // Returns: 0, -EINVAL where it is none or a field does not fit, -EPROTONOSUPPORT for another scheme.

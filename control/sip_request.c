@@ -25,8 +25,6 @@ struct sip_request {
 	bool udp_only;
 	struct target targets[SIP_TARGETS];
 	unsigned target_count, target; // the one in hand
-	struct wheel_timer report;     // an error that must not be told at once
-	int error;
 	unsigned challenges;
 	uint32_t *cseq;
 	char *username, *password;
@@ -36,7 +34,6 @@ struct sip_request {
 
 static void request_free(struct sip_request *request)
 {
-	wheel_stop(request->stack->options.wheel, &request->report);
 	sip_msg_unref(request->msg);
 	free(request->username);
 	free(request->password);
@@ -48,15 +45,6 @@ static void request_over(struct sip_request *request)
 	if (request->ops)
 		request->ops->gone(request->user, request);
 	request_free(request);
-}
-
-static void on_report(struct wheel_timer *timer, void *arg)
-{
-	struct sip_request *request = arg;
-
-	if (request->ops)
-		request->ops->failed(request->user, request, request->error);
-	request_over(request);
 }
 
 // --- targets ------------------------------------------------------------------------------------------------------
@@ -139,21 +127,37 @@ static bool attempt_next(struct sip_request *request)
 // Who challenges us gets our credentials: the same request with the next CSeq, by the way that it went.
 static bool challenge_answer(struct sip_request *request, const struct sip_msg *msg)
 {
-	struct sip_tx *old = request->tx;
+	const char *answer[3] = {NULL};
 
 	if (!request->username || request->challenges == CHALLENGES)
 		return false;
 	request->challenges++;
+	return sip_request_again(request, answer) == 0;
+}
+
+int sip_request_again(struct sip_request *request, const char *const *headers)
+{
+	struct sip_tx *old = request->tx;
+	int error = request->cseq && request->msg ? 0 : -EINVAL;
+
+	if (error)
+		return error;
+	for (unsigned i = 0; headers[i]; i += 2)
+		sip_msg_remove(request->msg, headers[i]);
 	sip_msg_remove(request->msg, "CSeq");
-	if (sip_msg_addf(request->msg, "CSeq", "%u %s", ++*request->cseq, sip_msg_method_name(request->msg)) != 0)
-		return false;
+	error = sip_msg_add_list(request->msg, headers);
+	if (!error)
+		error = sip_msg_addf(
+			request->msg, "CSeq", "%u %s", *request->cseq + 1, sip_msg_method_name(request->msg));
+	if (!error)
+		error = attempt(request);
+	if (error) {
+		request->tx = old;
+		return error;
+	}
+	++*request->cseq;
 	sip_tx_detach(old);
-	request->tx = NULL;
-	if (attempt(request) == 0)
-		return true;
-	request->error = -errno;
-	wheel_start(request->stack->options.wheel, &request->report, 0, on_report, request);
-	return true;
+	return 0;
 }
 
 static void on_response(void *user, struct sip_tx *tx, const struct sip_msg *msg)

@@ -40,6 +40,9 @@ struct sip_request *sip_request_send(struct sip_stack *stack, struct sip_msg *re
 	const struct sip_credentials *credentials, uint32_t *cseq, const struct sip_request_ops *ops, void *user);
 // Its transaction in hand: what sip_tx_cancel needs. NULL: its target is looked for, or it is over.
 struct sip_tx *sip_request_tx(const struct sip_request *request);
+// From inside `response`: the same once more, with the next CSeq and these headers in place of those of their names.
+// Returns: 0, or -errno (the failure in hand then stands).
+int sip_request_again(struct sip_request *request, const char *const *headers);
 const char *sip_request_branch(const struct sip_request *request); // "" while its target is looked for
 const struct sip_flow *sip_request_flow(const struct sip_request *request);
 void sip_request_detach(struct sip_request *request); // it goes on alone and tells nobody

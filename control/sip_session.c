@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sip_stack.h"
+#include "sip_exchange.h"
 
 static void on_reap(struct wheel_timer *timer, void *arg)
 {
@@ -35,11 +35,29 @@ struct sip_session *session_create(struct sip_stack *stack, bool uas)
 	return session;
 }
 
-static void headers_free(char **headers)
+void headers_list_free(char **headers)
 {
 	for (unsigned i = 0; headers && headers[i]; i++)
 		free(headers[i]);
 	free(headers);
+}
+
+char **headers_list_copy(const char *const *headers)
+{
+	unsigned count = 0;
+	char **copy;
+
+	while (headers && headers[count])
+		count++;
+	copy = calloc(count + 1, sizeof(char *));
+	for (unsigned i = 0; copy && i < count; i++) {
+		copy[i] = strdup(headers[i]);
+		if (!copy[i]) {
+			headers_list_free(copy);
+			return NULL;
+		}
+	}
+	return copy;
 }
 
 void session_merge_leave(struct sip_session *session)
@@ -71,6 +89,9 @@ static void session_unlink(struct sip_session *session)
 	wheel_stop(wheel, &session->ring);
 	wheel_stop(wheel, &session->resend);
 	wheel_stop(wheel, &session->reap);
+	wheel_stop(wheel, &session->refresh.timer);
+	prack_free(session);
+	exchanges_free(session);
 	request_leave(session->invite);
 	tx_leave(session->serving);
 	tx_leave(session->cancel);
@@ -87,7 +108,8 @@ static void session_unlink(struct sip_session *session)
 
 static void session_release(struct sip_session *session)
 {
-	headers_free(session->held_headers);
+	headers_list_free(session->held_headers);
+	free(session->told_sdp);
 	free(session->call_id);
 	free(session->branch);
 	free(session->from);
@@ -119,7 +141,8 @@ void session_discard(struct sip_session *session)
 
 void session_settle(struct sip_session *session)
 {
-	if (session->state != SESSION_OVER || session->invite || session->serving || session->cancel)
+	if (session->state != SESSION_OVER || session->invite || session->serving || session->cancel ||
+		exchanges_busy(session))
 		return;
 	for (unsigned i = 0; i < SIP_FORKS; i++)
 		if (session->forks[i].dialog || session->forks[i].bye)
@@ -127,9 +150,18 @@ void session_settle(struct sip_session *session)
 	wheel_start(session->stack->options.wheel, &session->reap, 0, on_reap, session);
 }
 
+// Nothing more happens in its dialogs but their BYE.
+static void session_quiet(struct sip_session *session)
+{
+	wheel_stop(session->stack->options.wheel, &session->refresh.timer);
+	prack_stop(session);
+	exchanges_end(session);
+}
+
 void session_over(struct sip_session *session)
 {
 	session->state = SESSION_OVER;
+	session_quiet(session);
 	wheel_stop(session->stack->options.wheel, &session->resend);
 	if (session->uas || !session->cancel_wanted)
 		wheel_stop(session->stack->options.wheel, &session->ring);
@@ -139,22 +171,11 @@ void session_over(struct sip_session *session)
 
 int session_hold_headers(struct sip_session *session, const char *const *headers)
 {
-	unsigned count = 0;
-	char **copy;
+	char **copy = headers_list_copy(headers);
 
-	while (headers && headers[count])
-		count++;
-	copy = calloc(count + 1, sizeof(char *));
 	if (!copy)
 		return -ENOMEM;
-	for (unsigned i = 0; i < count; i++) {
-		copy[i] = strdup(headers[i]);
-		if (!copy[i]) {
-			headers_free(copy);
-			return -ENOMEM;
-		}
-	}
-	headers_free(session->held_headers);
+	headers_list_free(session->held_headers);
 	session->held_headers = copy;
 	return 0;
 }
@@ -255,6 +276,49 @@ int fork_bye(struct fork *fork, const char *const *headers)
 	return error;
 }
 
+// It cannot go on. The BYE is for a peer that only seems to be gone.
+void session_lost(struct sip_session *session, enum sip_timeout what)
+{
+	struct fork *fork = session->chosen >= 0 ? &session->forks[session->chosen] : NULL;
+
+	if (session->state >= SESSION_ENDING)
+		return;
+	if (fork)
+		fork_bye(fork, NULL);
+	session_over(session);
+	session->stack->options.ops->timed_out(session->user, session, what);
+}
+
+void session_told(struct sip_session *session, const char *sdp, size_t length)
+{
+	char *copy = session->policy.session_expires_s ? strndup(sdp, length) : NULL;
+
+	if (!copy)
+		return; // a refresh by re-INVITE repeats the one before it
+	free(session->told_sdp);
+	session->told_sdp = copy;
+}
+
+void session_note_allow(struct sip_session *session, const struct sip_msg *msg)
+{
+	uint32_t methods = 0;
+
+	for (unsigned i = 1; i < SIP_METHOD_COUNT; i++)
+		if (header_has_token(msg, "Allow", sip_method_text((enum sip_method)i)))
+			methods |= 1u << i;
+	if (methods)
+		session->peer_methods = methods;
+}
+
+// Who says nothing takes what RFC 3261 knows.
+bool sip_session_allows(const struct sip_session *session, enum sip_method method)
+{
+	static const uint32_t basic =
+		1u << SIP_INVITE | 1u << SIP_ACK | 1u << SIP_BYE | 1u << SIP_CANCEL | 1u << SIP_OPTIONS;
+
+	return (session->peer_methods ? session->peer_methods : basic) & 1u << method;
+}
+
 void session_bye_received(struct sip_session *session, struct fork *fork, const struct sip_msg *msg)
 {
 	bool extra = session->chosen >= 0 && session->chosen != (int)fork->index;
@@ -294,6 +358,7 @@ int sip_session_bye(struct sip_session *session, const char *const *extra)
 	if (session->state == SESSION_ANSWERED)
 		uac_ack(session, fork, NULL);
 	session->state = SESSION_ENDING;
+	session_quiet(session);
 	error = fork_bye(fork, extra);
 	if (error)
 		session_over(session);

@@ -15,14 +15,26 @@
 #include "wheel.h"
 
 struct event_base;
-struct sip_stack;   // transports, transactions, dialogs
-struct sip_session; // one INVITE session
-#define SIP_FORKS 8 // early dialogs of one INVITE
+struct sip_stack;    // transports, transactions, dialogs
+struct sip_session;  // one INVITE session
+struct sip_exchange; // one request inside its dialogs, after the INVITE
+#define SIP_FORKS 8  // early dialogs of one INVITE
 
 enum sip_timeout {
 	SIP_TIMEOUT_B,   // no response at all to our INVITE (64*T1)
 	SIP_TIMEOUT_ACK, // no ACK to our 2xx (64*T1); BYE has been sent by the session
 	SIP_TIMEOUT_C,   // a provisional came but no final one before sip_invite.ring_timeout_ms; CANCEL has been sent
+	SIP_TIMEOUT_SESSION, // nobody refreshed the session (RFC 4028); BYE has been sent
+	SIP_TIMEOUT_LOST,  // the peer does not know the dialog any more (481), or says nothing (408); BYE has been sent
+	SIP_TIMEOUT_PRACK, // nobody acknowledged a reliable provisional; 504 has been sent
+};
+
+enum sip_prack { SIP_PRACK_SUPPORTED, SIP_PRACK_OFF, SIP_PRACK_REQUIRED }; // RFC 3262
+
+struct sip_policy {
+	uint32_t session_expires_s; // RFC 4028; 0: no session timer
+	enum sip_prack prack;
+	bool refer; // REFER, and NOTIFY and SUBSCRIBE for it, are passed on
 };
 
 enum sip_source {
@@ -39,7 +51,7 @@ struct sip_session_ops {
 	// A new INVITE outside any dialog, from `source`, which is no stranger. Max-Forwards, merged request (482),
 	// Require (420) are checked, 100 is sent. The callee of this function must answer by provisional/answer/reject,
 	// now or later.
-	void (*invite)(void *arg, struct sip_session *session, const struct sip_msg *msg, const struct kg_addr *source);
+	void (*invite)(void *arg, struct sip_session *session, struct sip_msg *msg, const struct kg_addr *source);
 	// UAC: 101-199. fork numbers the early dialog (by its To-tag), 0 to SIP_FORKS-1; 100 is not reported.
 	void (*provisional)(void *user, struct sip_session *session, unsigned fork, const struct sip_msg *msg);
 	// UAC: the first 2xx. Its ACK is not sent until sip_session_ack; later 2xx of the same fork are re-ACKed with
@@ -56,12 +68,30 @@ struct sip_session_ops {
 	// Either: a timer, or our transport refused (B then, at once). For B, C and ACK the session is over (CANCEL or
 	// BYE went out where due).
 	void (*timed_out)(void *user, struct sip_session *session, enum sip_timeout what);
+	// Either: the peer asks something in dialog `fork`: a re-INVITE (with an offer or, without SDP, for one), an
+	// UPDATE or PRACK with an offer, INFO, MESSAGE, REFER, NOTIFY, SUBSCRIBE. Glare and the order of offers are
+	// checked, 100 is sent where it is due. It must be answered by sip_exchange_answer, now or later.
+	void (*asked)(void *user, struct sip_session *session, unsigned fork, struct sip_exchange *exchange,
+		const struct sip_msg *msg);
+	// Either: what sip_session_ask sent has its final response; msg NULL: nobody answered, status says why. The 2xx
+	// of a re-INVITE waits for sip_exchange_ack.
+	void (*replied)(void *user, struct sip_session *session, struct sip_exchange *exchange, int status,
+		const struct sip_msg *msg);
+	// Either: the ACK of our 2xx to a re-INVITE (once).
+	void (*exchange_acked)(
+		void *user, struct sip_session *session, struct sip_exchange *exchange, const struct sip_msg *msg);
+	// Forget this pointer: it was cancelled, or all is said.
+	void (*exchange_gone)(void *user, struct sip_session *session, struct sip_exchange *exchange);
+	// UAS: PRACK for the provisional of dialog `fork` that had an offer: its SDP is the answer.
+	void (*pracked)(void *user, struct sip_session *session, unsigned fork, const struct sip_msg *msg);
 	// Our BYE got its final response (status) or none (408); after it the dialog is gone from every count.
 	void (*bye_done)(void *user, struct sip_session *session, int status);
 	// The session's memory is about to go: forget the pointer. Called once, last, for every session.
 	void (*freed)(void *user, struct sip_session *session);
 	// Whose is this address? Asked before anything is sent: requests of strangers outside dialogs are refused.
 	enum sip_source (*known_source)(void *arg, const struct kg_addr *source);
+	// What is agreed with a peer.
+	void (*policy)(void *arg, const struct kg_addr *peer, struct sip_policy *out);
 	// May this INVITE of no stranger begin a session? Asked before its 100, and before it costs memory.
 	// Returns: 0, or the status that refuses it; then seconds for Retry-After in *retry_after_s (0: none).
 	int (*admit)(void *arg, const struct kg_addr *source, unsigned *retry_after_s);
@@ -123,7 +153,8 @@ struct sip_invite {
 	const char *const *routes;  // Route headers to be sent, NULL-terminated; NULL: none
 	const char *const *headers; // name, value, name, value, …, NULL; NULL: none
 	unsigned max_forwards;
-	const char *sdp;          // NULL: late offer
+	const char *sdp; // NULL: late offer
+	struct sip_policy policy;
 	uint32_t ring_timeout_ms; // timer C of this INVITE, from its first provisional on; 0: 185 s
 };
 // Returns: the session, or NULL with errno. No callback runs inside.
@@ -144,6 +175,33 @@ int sip_session_cancel(struct sip_session *session, const char *const *extra);
 // Either: BYE on the confirmed dialog; bye_done follows. On a UAS session whose ACK has not come: after ACK or its
 // timeout, as RFC 3261 15 asks.
 int sip_session_bye(struct sip_session *session, const char *const *extra);
+
+// A request inside a dialog.
+struct sip_ask {
+	enum sip_method method;
+	const char *const *headers; // name, value, …, NULL; NULL: none
+	const char *type, *body;    // NULL: none (a re-INVITE then asks for an offer)
+	size_t length;
+};
+// Send it in dialog `fork` (the answered one where there is one). `replied` follows.
+// Returns: NULL with errno: EBUSY: an offer of either side is open, or its method is not the peer's (ENOTSUP), or the
+// session has no such dialog (ENOTCONN).
+struct sip_exchange *sip_session_ask(
+	struct sip_session *session, unsigned fork, const struct sip_ask *ask, void *exchange_user);
+// Answer what `asked` brought. Returns: 0, or -errno (-EALREADY: it is answered).
+int sip_exchange_answer(struct sip_exchange *exchange, int status, const char *reason, const char *const *headers,
+	const char *type, const char *body, size_t length);
+// ACK the 2xx of our re-INVITE; sdp for the answer to a late offer, else NULL.
+int sip_exchange_ack(struct sip_exchange *exchange, const char *sdp);
+int sip_exchange_cancel(struct sip_exchange *exchange); // our re-INVITE; `replied` follows all the same
+void *sip_exchange_user(const struct sip_exchange *exchange);
+enum sip_method sip_exchange_method(const struct sip_exchange *exchange);
+bool sip_session_reliable(const struct sip_session *session); // UAS: can the caller take a reliable provisional?
+// Does the peer take this method, by its Allow?
+bool sip_session_allows(const struct sip_session *session, enum sip_method method);
+// UAC: PRACK the reliable provisional with an offer that dialog `fork` has (others are acknowledged by themselves),
+// with its answer.
+int sip_session_prack(struct sip_session *session, unsigned fork, const char *sdp);
 
 struct sip_session_info {
 	const char *call_id, *local_tag, *remote_tag; // "" where not known yet

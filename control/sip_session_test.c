@@ -14,6 +14,8 @@
 
 #include "sip_session_check.h"
 
+#define ALLOW "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE"
+
 // --- we are called ------------------------------------------------------------------------------------------------
 
 static void ring_and_answer(void)
@@ -242,14 +244,9 @@ static void requests_inside_a_dialog(void **state)
 	snprintf(tag, sizeof(tag), "%s", our_tag("SIP/2.0 200"));
 	fake_request("ACK", "a1", 10, tag, "", "");
 	fake_request("OPTIONS", "o1", 11, tag, "", "");
-	assert_string_equal(
-		sip_msg_header(fake_last("SIP/2.0 200", NULL), "Allow", 0), "INVITE, ACK, CANCEL, BYE, OPTIONS");
-	fake_request("INVITE", "i2", 12, tag, "", "v=0\r\n");
-	assert_non_null(fake_last("SIP/2.0 488", NULL));
-	fake_request("ACK", "i2", 12, tag, "", "");
-	fake_request("UPDATE", "u1", 13, tag, "", "");
-	assert_string_equal(
-		sip_msg_header(fake_last("SIP/2.0 405", NULL), "Allow", 0), "INVITE, ACK, CANCEL, BYE, OPTIONS");
+	assert_string_equal(sip_msg_header(fake_last("SIP/2.0 200", NULL), "Allow", 0), ALLOW);
+	fake_request("REFER", "u1", 13, tag, "", "");
+	assert_string_equal(sip_msg_header(fake_last("SIP/2.0 405", NULL), "Allow", 0), ALLOW);
 	fake_request("FOO", "f1", 14, tag, "", "");
 	assert_non_null(fake_last("SIP/2.0 501", NULL));
 	fake_request("OPTIONS", "o2", 13, tag, "", ""); // lower than before
@@ -260,7 +257,6 @@ static void requests_inside_a_dialog(void **state)
 	fake_request("BYE", "b1", 16, tag, "", "");
 	TOLD("invite acked ended");
 	fake_wait(31000);
-	assert_int_equal(fake_count("SIP/2.0 488"), 1);
 	nothing_stays();
 }
 
@@ -271,18 +267,25 @@ static void requests_outside_dialogs(void **state)
 	static const struct {
 		const char *method, *to_tag, *more, *body, *want, *header, *value;
 	} rows[] = {
-		{"OPTIONS", "", "", "", "SIP/2.0 200", "Accept", "application/sdp"},
+		{"OPTIONS", "", "", "", "SIP/2.0 200", "Accept", SIP_ACCEPT},
 		{"OPTIONS", "", "Require: a, b\r\n", "", "SIP/2.0 420", "Unsupported", "a, b"},
 		{"OPTIONS", "none", "", "", "SIP/2.0 481", NULL, NULL},
-		{"REGISTER", "", "", "", "SIP/2.0 405", "Allow", SIP_ALLOW},
-		{"UPDATE", "", "", "", "SIP/2.0 405", "Allow", SIP_ALLOW},
+		{"OPTIONS", "", "", "", "SIP/2.0 200", "Allow", ALLOW},
+		{"OPTIONS", "", "", "", "SIP/2.0 200", "Supported", "100rel"},
+		{"REGISTER", "", "", "", "SIP/2.0 405", "Allow", ALLOW},
+		{"REFER", "", "", "", "SIP/2.0 405", "Allow", ALLOW},
+		{"MESSAGE", "", "", "", "SIP/2.0 405", "Allow", ALLOW},
+		{"SUBSCRIBE", "", "Event: presence\r\n", "", "SIP/2.0 489", NULL, NULL},
+		{"UPDATE", "", "", "", "SIP/2.0 481", NULL, NULL},
+		{"INFO", "", "", "", "SIP/2.0 481", NULL, NULL},
+		{"PRACK", "", "", "", "SIP/2.0 481", NULL, NULL},
 		{"FOO", "", "", "", "SIP/2.0 501", NULL, NULL},
 		{"options", "", "", "", "SIP/2.0 501", NULL, NULL},
 		{"BYE", "", "", "", "SIP/2.0 481", NULL, NULL},
 		{"BYE", "none", "", "", "SIP/2.0 481", NULL, NULL},
 		{"INVITE", "none", "", "", "SIP/2.0 481", NULL, NULL},
-		{"INVITE", "", "Require: 100rel\r\n", "", "SIP/2.0 420", "Unsupported", "100rel"},
-		{"INVITE", "", "Content-Type: text/plain\r\n", "hello", "SIP/2.0 415", "Accept", "application/sdp"},
+		{"INVITE", "", "Require: 100rel, foo, timer;a=b\r\n", "", "SIP/2.0 420", "Unsupported", "foo, timer"},
+		{"INVITE", "", "Content-Type: text/plain\r\n", "hello", "SIP/2.0 415", "Accept", SIP_ACCEPT},
 	};
 
 	for (unsigned i = 0; i < sizeof(rows) / sizeof(*rows); i++) {

@@ -159,12 +159,19 @@ static void uac_provisional(struct sip_session *session, const struct sip_msg *m
 			wheel_start(session->stack->options.wheel, &session->ring, session->ring_timeout_ms,
 				on_ring_timeout, session);
 	}
-	if (sip_msg_status(msg) == 100 || session->cancel_wanted || session->state != SESSION_CALLING)
+	if (sip_msg_status(msg) == 100 || session->state != SESSION_CALLING)
 		return;
 	fork = fork_get(session, msg, false);
-	if (!fork || (*fork->tag && fork_dialog(fork, msg) != 0))
+	if (!fork || (*fork->tag && fork_dialog(fork, msg) != 0) || !prack_admits(fork, msg))
 		return;
+	if (session->cancel_wanted) { // nobody hears it, but its sender may wait for the PRACK
+		prack_answer(session, fork, msg);
+		return;
+	}
+	session_note_allow(session, msg);
 	ops_of(session)->provisional(session->user, session, fork->index, msg);
+	if (fork->dialog)
+		prack_answer(session, fork, msg);
 }
 
 static void ack_again(struct fork *fork)
@@ -205,10 +212,12 @@ static void uac_answered(struct sip_session *session, const struct sip_msg *msg)
 		return;
 	}
 	session->chosen = (int)fork->index;
+	session_note_allow(session, msg);
 	wheel_stop(session->stack->options.wheel, &session->ring);
 	fork_dialogs_drop(session, fork);
 	if (session->state == SESSION_CALLING && !session->cancel_wanted) {
 		session->state = SESSION_ANSWERED;
+		refresh_read_response(session, msg);
 		ops_of(session)->answered(session->user, session, fork->index, msg);
 		return;
 	}
@@ -232,6 +241,19 @@ static void uac_refused(struct sip_session *session, const struct sip_msg *msg)
 		ops_of(session)->failed(session->user, session, msg);
 }
 
+// RFC 4028 7.3: the same again, with the interval that the peer asks for.
+static bool invite_again(struct sip_session *session, const struct sip_msg *msg)
+{
+	char seconds[16];
+	const char *again[] = {"Session-Expires", seconds, "Min-SE", seconds, NULL};
+
+	if (session->state != SESSION_CALLING || session->cancel_wanted || !refresh_read_refusal(session, msg))
+		return false;
+	snprintf(seconds, sizeof(seconds), "%u", session->refresh.expires_s);
+	fork_dialogs_drop(session, NULL);
+	return sip_request_again(session->invite, again) == 0;
+}
+
 static void invite_response(void *user, struct sip_request *request, const struct sip_msg *msg)
 {
 	int status = sip_msg_status(msg);
@@ -240,7 +262,7 @@ static void invite_response(void *user, struct sip_request *request, const struc
 		uac_provisional(user, msg);
 	else if (status < 300)
 		uac_answered(user, msg);
-	else
+	else if (!invite_again(user, msg))
 		uac_refused(user, msg);
 }
 
@@ -304,6 +326,8 @@ int sip_session_ack(struct sip_session *session, const char *sdp)
 	error = uac_ack(session, &session->forks[session->chosen], sdp);
 	if (!error)
 		session->state = SESSION_CONFIRMED;
+	if (!error && sdp)
+		session_told(session, sdp, strlen(sdp));
 	return error;
 }
 
@@ -328,9 +352,13 @@ static struct sip_msg *invite_build(struct sip_session *session, const struct si
 	if (!error)
 		error = sip_msg_addf(msg, "CSeq", "%u INVITE", session->cseq);
 	if (!error)
-		error = sip_msg_add(msg, "Allow", SIP_ALLOW);
+		error = policy_say(msg, &session->policy);
+	if (!error && session->policy.prack == SIP_PRACK_REQUIRED)
+		error = sip_msg_add(msg, "Require", "100rel");
 	if (!error)
-		error = sip_msg_add(msg, "Accept", "application/sdp");
+		error = refresh_offer(session, msg);
+	if (!error)
+		error = sip_msg_add(msg, "Accept", SIP_ACCEPT);
 	if (!error)
 		error = sip_msg_add(msg, "User-Agent", session->stack->user_agent);
 	if (!error)
@@ -378,6 +406,8 @@ struct sip_session *sip_session_invite(struct sip_stack *stack, const struct sip
 		return NULL;
 	}
 	session->user = user;
+	session->policy = invite->policy;
+	session->late = !invite->sdp;
 	session->ring_timeout_ms = invite->ring_timeout_ms ? invite->ring_timeout_ms : SIP_RING_MS;
 	error = uac_identify(session, invite->from);
 	if (!error)
@@ -392,6 +422,8 @@ struct sip_session *sip_session_invite(struct sip_stack *stack, const struct sip
 	sip_msg_unref(msg);
 	if (error)
 		goto fail;
+	if (invite->sdp)
+		session_told(session, invite->sdp, strlen(invite->sdp));
 	session->flow = *sip_request_flow(session->invite);
 	session->branch = strdup(sip_request_branch(session->invite));
 	return session;

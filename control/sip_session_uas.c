@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sip_stack.h"
+#include "sip_exchange.h"
 
 #define TAG_LENGTH 16
 
@@ -63,13 +63,18 @@ static int fork_dialog(struct fork *fork)
 static int respond(struct sip_session *session, const char *tag, int status, const char *reason, bool in_dialog,
 	const char *sdp, const char *const *extra)
 {
+	bool reliable = in_dialog && status < 200 && prack_wanted(session, sdp);
 	struct sip_msg *msg = sip_msg_response(sip_tx_request(session->serving), status, reason, tag);
 	int error = msg ? 0 : -errno;
 
 	if (!error && in_dialog)
 		error = stack_add_contact(session->stack, msg, &session->flow);
 	if (!error && in_dialog)
-		error = sip_msg_add(msg, "Allow", SIP_ALLOW);
+		error = policy_say(msg, &session->policy);
+	if (!error && reliable)
+		error = prack_prepare(session, msg);
+	if (!error && in_dialog && status / 100 == 2)
+		error = refresh_answer(session, msg);
 	if (!error && status > 100)
 		error = sip_msg_add(msg, "Server", session->stack->user_agent);
 	if (!error)
@@ -103,6 +108,7 @@ int sip_session_provisional(struct sip_session *session, unsigned index, int sta
 	const char *sdp, const char *const *extra)
 {
 	struct fork *fork;
+	bool reliable;
 	int error = may_answer(session, index);
 
 	if (!error && (status <= 100 || status > 199))
@@ -112,7 +118,12 @@ int sip_session_provisional(struct sip_session *session, unsigned index, int sta
 	fork = fork_tagged(session, index);
 	if (!fork || fork_dialog(fork) != 0)
 		return -ENOMEM;
+	reliable = prack_wanted(session, sdp);
+	if (reliable && prack_awaited(session)) // RFC 3262 3: one after the other
+		return prack_hold(session, index, status, reason, sdp, extra);
 	error = respond(session, fork->tag, status, reason, true, sdp, extra);
+	if (!error && reliable)
+		prack_sent(session, fork, sdp != NULL);
 	if (!error)
 		wheel_start(session->stack->options.wheel, &session->ring, SIP_REFRESH_MS, on_refresh, session);
 	return error;
@@ -160,9 +171,16 @@ int sip_session_answer(struct sip_session *session, unsigned index, const char *
 	fork = fork_tagged(session, index);
 	if (!fork || fork_dialog(fork) != 0)
 		return -ENOMEM;
+	if (prack_awaited(session) && (session->reliable->with_sdp || session->reliable->held))
+		return prack_hold(session, index, 200, NULL, sdp, extra); // RFC 3262 3
+	if (fork->agreed) // RFC 3261 13.2.1: the answer has been given, and it is not given twice
+		sdp = NULL;
 	error = respond(session, fork->tag, 200, NULL, true, sdp, extra);
 	if (error)
 		return error;
+	prack_stop(session);
+	if (sdp)
+		session_told(session, sdp, strlen(sdp));
 	session_merge_leave(session);
 	fork_dialogs_drop(session, fork);
 	fork->dialog->confirmed = true;
@@ -200,6 +218,7 @@ static int refuse(struct sip_session *session, int status, const char *reason, c
 
 	if (error)
 		return error;
+	prack_stop(session);
 	fork_dialogs_drop(session, NULL);
 	session_over(session);
 	return 0;
@@ -231,6 +250,10 @@ bool uas_cancel(struct sip_stack *stack, struct sip_msg *msg)
 
 	if (!invite)
 		return false;
+	if (exchange_cancel(invite)) {
+		stack_answer(stack, msg, 200, NULL);
+		return true;
+	}
 	if (fork) // RFC 3261 9.2: the tag that the INVITE's response has
 		stack_answer_as(stack, msg, 200, fork->tag, NULL);
 	else
@@ -244,7 +267,7 @@ bool uas_cancel(struct sip_stack *stack, struct sip_msg *msg)
 
 // --- INVITE -------------------------------------------------------------------------------------------------------
 
-void uas_invite(struct sip_stack *stack, struct sip_msg *msg)
+void uas_invite(struct sip_stack *stack, struct sip_msg *msg, const struct sip_policy *policy)
 {
 	struct sip_session *session = session_create(stack, true);
 	const char *branch = sip_msg_branch(msg), *tag = sip_msg_from_tag(msg);
@@ -255,6 +278,13 @@ void uas_invite(struct sip_stack *stack, struct sip_msg *msg)
 	}
 	session->flow = *sip_msg_flow(msg);
 	session->cseq = sip_msg_cseq(msg);
+	session->policy = *policy;
+	session->late = !sip_msg_has_sdp(msg);
+	session->peer_rel = header_has_token(msg, "Require", "100rel")     ? REL_REQUIRED
+			    : header_has_token(msg, "Supported", "100rel") ? REL_SUPPORTED
+									   : REL_NONE;
+	session_note_allow(session, msg);
+	refresh_read_request(session, msg);
 	session->call_id = strdup(sip_msg_call_id(msg));
 	session->branch = strdup(branch ? branch : "");
 	session->remote_tag = strdup(tag ? tag : "");

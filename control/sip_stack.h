@@ -16,7 +16,9 @@
 #define STACK_LOG_LINES 50   // warnings a second
 #define SIP_RING_MS 185000   // timer C where the call layer names none
 #define SIP_REFRESH_MS 60000 // RFC 3261 13.3.1.1: a UAS that takes its time says so every minute
-#define SIP_ALLOW "INVITE, ACK, CANCEL, BYE, OPTIONS"
+#define SIP_ACCEPT "application/sdp, multipart/mixed"
+#define SIP_SESSION_EXPIRES_S 1800 // RFC 4028 4.2
+#define SIP_MIN_SE_S 90u           // RFC 4028 5
 
 // One dialog of an INVITE, early or confirmed, on either side.
 struct fork {
@@ -25,10 +27,41 @@ struct fork {
 	char *tag;                 // UAC: the peer's, "" where it sent none; UAS: ours; NULL: not in use
 	struct sip_dialog *dialog; // NULL: none yet, or none any more
 	bool answered;             // UAC: its 2xx came
+	bool agreed;               // offer and answer are done in the early dialog (RFC 3262, 3311)
+	bool unpracked;            // UAC: a reliable provisional with an offer waits for its answer
+	uint32_t rseq;             // UAC: of the last reliable provisional; 0: none came
 	char *ack;                 // UAC: what answers each copy of its 2xx
 	size_t ack_length;
 	struct sip_flow ack_flow;
 	struct sip_request *bye;
+};
+
+// UAS: what waits for the PRACK of the provisional before it; status 200: the answer.
+struct held {
+	struct held *next;
+	unsigned fork;
+	int status;
+	char *reason, *sdp, **headers;
+};
+
+// UAS: reliable provisionals (sip_prack.c). RSeq runs over all forks: the INVITE is one.
+struct reliable {
+	uint32_t rseq;     // of the last one sent
+	struct fork *fork; // that it went to, while its PRACK is awaited
+	bool with_sdp;
+	uint64_t since_ms;
+	uint32_t resend_ms;
+	struct wheel_timer timer;
+	struct held *held;
+};
+
+// Session timer (sip_refresh.c).
+struct refresh {
+	uint32_t expires_s; // 0: not negotiated
+	bool ours;          // we refresh
+	bool peer_knows;    // RFC 4028
+	uint64_t until_ms;  // ours: then it is given up
+	struct wheel_timer timer;
 };
 
 enum session_state {
@@ -55,6 +88,14 @@ struct sip_session {
 	struct sip_tx *cancel;
 	struct fork forks[SIP_FORKS];
 	int chosen; // the fork that was answered; -1: none
+	struct sip_policy policy;
+	bool late; // the INVITE had no SDP: the offer is the called party's
+	enum { REL_NONE, REL_SUPPORTED, REL_REQUIRED } peer_rel; // UAS: what the caller says of 100rel
+	struct reliable *reliable;                               // NULL until there is one
+	struct refresh refresh;
+	struct sip_exchange *exchanges;
+	char *told_sdp;        // what we said last in the confirmed dialog, for a refresh
+	uint32_t peer_methods; // by the peer's Allow: bits of enum sip_method; 0: it said nothing
 	uint32_t ring_timeout_ms;
 	bool provisional_seen, cancel_wanted, bye_wanted;
 	char **held_headers;         // of a CANCEL or BYE that waits for its hour
@@ -128,7 +169,46 @@ void guard_stray(struct sip_stack *stack, const struct sip_msg *msg); // it came
 void core_request(void *stack, struct sip_msg *msg);
 void core_ack(void *stack, const struct sip_msg *msg);
 
+// sip_lists.c
+const char *policy_allow(const struct sip_policy *policy);
+const char *policy_supported(const struct sip_policy *policy); // NULL: nothing
+bool policy_allows(const struct sip_policy *policy, enum sip_method method);
+void policy_of(struct sip_stack *stack, const struct kg_addr *peer, struct sip_policy *out);
+int policy_say(struct sip_msg *msg, const struct sip_policy *policy); // Allow and Supported
+bool header_has_token(const struct sip_msg *msg, const char *name, const char *token);
+// Require names what is not ours (420), or what we require is not the peer's (421). Returns: it was refused.
+bool refuse_extension(struct sip_stack *stack, struct sip_msg *msg, const struct sip_policy *policy);
+
+// sip_refresh.c
+bool refresh_refuses(struct sip_stack *stack, struct sip_msg *msg, const struct sip_policy *policy); // 422 was sent
+void refresh_read_request(struct sip_session *session, const struct sip_msg *msg);  // the peer's INVITE or UPDATE
+int refresh_answer(struct sip_session *session, struct sip_msg *response);          // our 2xx to it
+int refresh_offer(struct sip_session *session, struct sip_msg *request);            // our INVITE or UPDATE
+void refresh_read_response(struct sip_session *session, const struct sip_msg *msg); // the peer's 2xx to it
+bool refresh_read_refusal(struct sip_session *session, const struct sip_msg *msg);  // its 422: longer, if true
+void refresh_again(struct sip_session *session);
+
+// sip_prack.c, UAS
+bool prack_wanted(const struct sip_session *session, const char *sdp); // should this provisional be reliable?
+int prack_prepare(struct sip_session *session, struct sip_msg *msg);   // RSeq and Require
+void prack_sent(struct sip_session *session, struct fork *fork, bool with_sdp);
+bool prack_awaited(const struct sip_session *session);
+// What must wait for that PRACK. Returns: 0, -ENOBUFS, -ENOMEM.
+int prack_hold(struct sip_session *session, unsigned fork, int status, const char *reason, const char *sdp,
+	const char *const *extra);
+void prack_receive(struct sip_session *session, struct fork *fork, struct sip_msg *msg);
+void prack_stop(struct sip_session *session); // no PRACK is awaited any more
+void prack_free(struct sip_session *session);
+// sip_prack.c, UAC
+bool prack_admits(struct fork *fork, const struct sip_msg *msg);
+void prack_answer(struct sip_session *session, struct fork *fork, const struct sip_msg *msg);
+
 // sip_session.c
+void session_told(struct sip_session *session, const char *sdp, size_t length); // for a refresh
+void session_note_allow(struct sip_session *session, const struct sip_msg *msg);
+void session_lost(struct sip_session *session, enum sip_timeout what); // BYE, and the call layer is told
+char **headers_list_copy(const char *const *headers);                  // NULL: no memory
+void headers_list_free(char **headers);
 struct sip_session *session_create(struct sip_stack *stack, bool uas);
 void session_free(struct sip_session *session);    // tells freed
 void session_discard(struct sip_session *session); // one that nobody was told of
@@ -145,7 +225,7 @@ void fork_clear(struct fork *fork);
 // sip_session_uac.c
 int uac_ack(struct sip_session *session, struct fork *fork, const char *sdp);
 // sip_session_uas.c
-void uas_invite(struct sip_stack *stack, struct sip_msg *msg);
+void uas_invite(struct sip_stack *stack, struct sip_msg *msg, const struct sip_policy *policy);
 bool uas_cancel(struct sip_stack *stack, struct sip_msg *msg); // false: no such INVITE
 void uas_ack(struct sip_session *session, struct fork *fork, const struct sip_msg *msg);
 void uas_stop(struct sip_session *session, int status); // final response to an INVITE that waits for one
