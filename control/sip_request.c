@@ -5,25 +5,23 @@
 #include <string.h>
 #include <strings.h>
 
+#include "sip_locate.h"
 #include "sip_stack.h"
 
 #define UDP_BYTES 1300 // RFC 3261 18.1.1, where the path's MTU is not known
 #define VIA_BYTES 120  // what our Via will add to that
 #define CHALLENGES 3   // answers to challenges: the first, a stale nonce, a proxy behind the proxy
 
-struct target {
-	enum sip_transport transport;
-	struct kg_addr addr;
-	const char *host;
-};
-
 struct sip_request {
 	struct sip_stack *stack;
 	struct sip_msg *msg; // until its final response
 	struct sip_tx *tx;
-	struct sip_flow flow; // of the attempt in hand
+	struct sip_flow flow;     // of the attempt in hand
+	struct sip_flow fallback; // where its URI leads nowhere
 	bool udp_only;
-	struct target targets[SIP_TARGETS];
+	struct sip_target targets[SIP_LOCATE_TARGETS];
+	const char *host;              // what their certificates must prove; NULL: their addresses
+	struct sip_locate *locate;     // its targets are looked for
 	unsigned target_count, target; // the one in hand
 	unsigned challenges;
 	uint32_t *cseq;
@@ -34,6 +32,7 @@ struct sip_request {
 
 static void request_free(struct sip_request *request)
 {
+	sip_locate_cancel(request->locate);
 	sip_msg_unref(request->msg);
 	free(request->username);
 	free(request->password);
@@ -49,11 +48,10 @@ static void request_over(struct sip_request *request)
 
 // --- targets ------------------------------------------------------------------------------------------------------
 
-static void target_add(
-	struct sip_request *request, enum sip_transport transport, const struct kg_addr *addr, const char *host)
+static void target_add(struct sip_request *request, enum sip_transport transport, const struct kg_addr *addr)
 {
-	if (request->target_count < SIP_TARGETS)
-		request->targets[request->target_count++] = (struct target){transport, *addr, host};
+	if (request->target_count < SIP_LOCATE_TARGETS)
+		request->targets[request->target_count++] = (struct sip_target){transport, *addr};
 }
 
 // What is too large for a datagram goes over TCP, and as a datagram where nobody takes it there (RFC 3261 18.1.1).
@@ -61,8 +59,8 @@ static void targets_widen(struct sip_request *request)
 {
 	if (request->udp_only || sip_msg_length(request->msg) + VIA_BYTES <= UDP_BYTES)
 		return;
-	for (unsigned i = 0; i < request->target_count && request->target_count < SIP_TARGETS; i++) {
-		struct target *target = &request->targets[i];
+	for (unsigned i = 0; i < request->target_count && request->target_count < SIP_LOCATE_TARGETS; i++) {
+		struct sip_target *target = &request->targets[i];
 
 		if (target->transport != SIP_UDP)
 			continue;
@@ -85,12 +83,12 @@ static const struct sip_tx_ops tx_ops;
 // One attempt, at the target in hand. Returns: 0 or -errno.
 static int attempt(struct sip_request *request)
 {
-	const struct target *target = &request->targets[request->target];
+	const struct sip_target *target = &request->targets[request->target];
 	int error;
 
 	if (target->transport != request->flow.transport || !kg_addr_same(&target->addr, &request->flow.remote)) {
-		request->flow =
-			(struct sip_flow){.transport = target->transport, .remote = target->addr, .host = target->host};
+		request->flow = (struct sip_flow){
+			.transport = target->transport, .remote = target->addr, .host = request->host};
 		error = stack_local_for(request->stack, &request->flow);
 		if (error)
 			return error;
@@ -200,46 +198,123 @@ static const struct sip_tx_ops tx_ops = {on_response, on_failed, on_gone};
 
 // --- the way ------------------------------------------------------------------------------------------------------
 
-// Does its URI hold an address itself?
-static bool way_is_literal(const struct sip_stack *stack, const struct sip_way *way, struct target *out)
+// What its URI asks for. Returns: false where it says nothing that leads anywhere.
+static bool way_read(
+	const struct sip_stack *stack, const struct sip_way *way, struct sip_uri *uri, struct sip_locate_ask *ask)
 {
-	struct sip_uri uri;
+	enum sip_transport transport;
 
-	if (!way->uri || sip_uri_parse(way->uri, &uri) != 0 || !sip_uri_transport(&uri, &out->transport) ||
-		out->transport > SIP_TLS || kg_addr_parse(&out->addr, uri.host, uri.port) != 0)
+	if (!way->uri || sip_uri_parse(way->uri, uri) != 0 || !sip_uri_transport(uri, &transport) ||
+		transport > SIP_TLS || !*uri->host)
 		return false;
-	if (!out->addr.port)
-		out->addr.port = out->transport == SIP_TLS ? SIP_DEFAULT_TLS_PORT : SIP_DEFAULT_PORT;
-	out->host = stack_peer_name(stack, &out->addr);
+	*ask = (struct sip_locate_ask){.host = uri->host,
+		.port = uri->port,
+		.transport = *uri->transport || strcasecmp(uri->scheme, "sips") == 0 ? (int)transport : -1,
+		.secure = strcasecmp(uri->scheme, "sips") == 0,
+		.transports = 1u << SIP_UDP | 1u << SIP_TCP | 1u << SIP_TLS};
+	for (unsigned i = 0; i < stack->options.listen_count; i++) {
+		ask->ip4 |= stack->options.listen[i].addr.family == 4;
+		ask->ip6 |= stack->options.listen[i].addr.family == 6;
+	}
 	return true;
+}
+
+static const char *host_of(struct sip_stack *stack, const struct sip_located *located)
+{
+	if (*located->host)
+		return stack_name(stack, located->host);
+	return located->count ? stack_peer_name(stack, &located->targets[0].addr) : NULL;
 }
 
 int sip_way_flow(struct sip_stack *stack, const struct sip_way *way, struct sip_flow *out)
 {
-	struct target target;
+	struct sip_locate *locate = NULL;
+	struct sip_located located;
+	struct sip_locate_ask ask;
+	struct sip_uri uri;
 
-	if (way_is_literal(stack, way, &target)) {
-		*out = (struct sip_flow){.transport = target.transport, .remote = target.addr, .host = target.host};
+	if (way_read(stack, way, &uri, &ask) &&
+		sip_locate(stack->options.dns, &ask, NULL, NULL, &located, &locate) == 0) {
+		*out = (struct sip_flow){.transport = located.targets[0].transport,
+			.remote = located.targets[0].addr,
+			.host = host_of(stack, &located)};
 		return stack_local_for(stack, out);
 	}
+	sip_locate_cancel(locate);
 	*out = way->flow;
 	return kg_addr_none(&out->remote) ? -EHOSTUNREACH : 0;
 }
 
+static int way_fallback(struct sip_request *request)
+{
+	const struct sip_flow *flow = &request->fallback;
+
+	if (kg_addr_none(&flow->remote))
+		return -EHOSTUNREACH;
+	target_add(request, flow->transport, &flow->remote);
+	request->host = flow->host;
+	if (!kg_addr_none(&flow->local))
+		request->flow = *flow;
+	return 0;
+}
+
+static int targets_take(struct sip_request *request, const struct sip_located *located)
+{
+	if (located->error) {
+		stack_drop(request->stack, "not_located");
+		stack_log(
+			request->stack, KG_LOG_WARN, request->msg, "where this goes cannot be found: %s", located->why);
+		return way_fallback(request);
+	}
+	memcpy(request->targets, located->targets, located->count * sizeof(*located->targets));
+	request->target_count = located->count;
+	request->host = host_of(request->stack, located);
+	return 0;
+}
+
+// The first attempt that can be made at all. Returns: 0 or -errno.
+static int attempt_first(struct sip_request *request)
+{
+	int error;
+
+	targets_widen(request);
+	error = attempt(request);
+	while (error && request->target + 1 < request->target_count) {
+		request->target++;
+		error = attempt(request);
+	}
+	return error;
+}
+
+static void on_located(void *arg, const struct sip_located *located)
+{
+	struct sip_request *request = arg;
+	int error;
+
+	request->locate = NULL;
+	error = targets_take(request, located);
+	if (!error)
+		error = attempt_first(request);
+	if (!error)
+		return;
+	if (request->ops)
+		request->ops->failed(request->user, request, error);
+	request_over(request);
+}
+
+// Returns: 0, -EINPROGRESS, or another -errno.
 static int targets_find(struct sip_request *request, const struct sip_way *way)
 {
-	struct target target;
+	struct sip_located located;
+	struct sip_locate_ask ask;
+	struct sip_uri uri;
+	int error;
 
-	if (way_is_literal(request->stack, way, &target)) {
-		target_add(request, target.transport, &target.addr, target.host);
-		return 0;
-	}
-	if (kg_addr_none(&way->flow.remote))
-		return -EHOSTUNREACH;
-	target_add(request, way->flow.transport, &way->flow.remote, way->flow.host);
-	if (!kg_addr_none(&way->flow.local))
-		request->flow = way->flow;
-	return 0;
+	request->fallback = way->flow;
+	if (!way_read(request->stack, way, &uri, &ask))
+		return way_fallback(request);
+	error = sip_locate(request->stack->options.dns, &ask, on_located, request, &located, &request->locate);
+	return error == -EINPROGRESS ? error : targets_take(request, &located);
 }
 
 struct sip_request *sip_request_send(struct sip_stack *stack, struct sip_msg *msg, const struct sip_way *way,
@@ -263,14 +338,10 @@ struct sip_request *sip_request_send(struct sip_stack *stack, struct sip_msg *ms
 	}
 	if (!error)
 		error = targets_find(request, way);
-	if (!error) {
-		targets_widen(request);
-		error = attempt(request);
-	}
-	while (error && request->target + 1 < request->target_count) {
-		request->target++;
-		error = attempt(request);
-	}
+	if (error == -EINPROGRESS)
+		return request;
+	if (!error)
+		error = attempt_first(request);
 	if (!error)
 		return request;
 fail:

@@ -15,6 +15,7 @@
 #include "wheel.h"
 
 struct event_base;
+struct dns;
 struct sip_stack;    // transports, transactions, dialogs
 struct sip_session;  // one INVITE session
 struct sip_exchange; // one request inside its dialogs, after the INVITE
@@ -100,6 +101,7 @@ struct sip_session_ops {
 struct sip_stack_options {
 	struct event_base *base;
 	struct wheel *wheel;
+	struct dns *dns; // NULL: only addresses can be called
 	const struct sip_session_ops *ops;
 	void *arg; // for ops->invite, ops->known_source and source_for
 	struct sip_listen listen[16];

@@ -273,6 +273,17 @@ static void on_advertised(void *arg, const struct kg_addr *local, struct kg_addr
 
 // --- what the rest builds with ------------------------------------------------------------------------------------
 
+const char *stack_name(struct sip_stack *stack, const char *host)
+{
+	for (unsigned i = 0; i < stack->name_count; i++)
+		if (strcasecmp(stack->names[i], host) == 0)
+			return stack->names[i];
+	// Past the last no certificate fits: who names that many hosts is not called.
+	if (stack->name_count == STACK_NAMES || !(stack->names[stack->name_count] = strdup(host)))
+		return "";
+	return stack->names[stack->name_count++];
+}
+
 const char *stack_peer_name(const struct sip_stack *stack, const struct kg_addr *peer)
 {
 	return stack->options.peer_name ? stack->options.peer_name(stack->options.arg, peer) : NULL;
@@ -415,6 +426,8 @@ void sip_stack_close(struct sip_stack *stack)
 	sip_table_fini(&stack->pending);
 	if (stack->wire)
 		stack->wire->close(stack->wire);
+	for (unsigned i = 0; i < stack->name_count; i++)
+		free(stack->names[i]);
 	free(stack->user_agent);
 	free(stack);
 }

@@ -12,7 +12,6 @@
 #include "sip_wire.h"
 
 #define STACK_DROPS 64
-#define SIP_TARGETS 16
 #define STACK_LOG_LINES 50   // warnings a second
 #define SIP_RING_MS 185000   // timer C where the call layer names none
 #define SIP_REFRESH_MS 60000 // RFC 3261 13.3.1.1: a UAS that takes its time says so every minute
@@ -108,6 +107,8 @@ struct sip_session {
 	struct wheel_timer reap;
 };
 
+#define STACK_NAMES 4096
+
 struct sip_stack {
 	struct sip_stack_options options;
 	char *user_agent;
@@ -116,6 +117,8 @@ struct sip_stack {
 	struct sip_dialogs dialogs;
 	struct sip_table pending; // UAS sessions without a final response
 	struct sip_session *sessions;
+	char *names[STACK_NAMES]; // of hosts, as flows point to them
+	unsigned name_count;
 	struct sip_counts counts;
 	struct {
 		const char *reason;
@@ -140,6 +143,8 @@ void stack_drop(struct sip_stack *stack, const char *reason); // counted; `reaso
 // Our end of a way to flow->remote by flow->transport, into flow->local. Returns: 0 or -errno.
 int stack_local_for(struct sip_stack *stack, struct sip_flow *flow);
 // The name that the certificate of a peer at this address must prove; NULL: its address.
+const char *stack_name(
+	struct sip_stack *stack, const char *host); // the same text by the same pointer, for sip_flow.host
 const char *stack_peer_name(const struct sip_stack *stack, const struct kg_addr *peer);
 int stack_add_contact(const struct sip_stack *stack, struct sip_msg *msg, const struct sip_flow *flow);
 // Answer a request once and for all. headers as for sip_msg_add_list.
