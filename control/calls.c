@@ -102,7 +102,8 @@ static void anchor_destroy(struct anchor *anchor)
 	free(anchor);
 }
 
-struct anchor *anchor_create(struct calls *calls, const struct config_trunk *trunk, struct sip_msg *msg)
+struct anchor *anchor_create(
+	struct calls *calls, const struct config_trunk *trunk, const char *endpoint, struct sip_msg *msg)
 {
 	struct anchor *anchor = calloc(1, sizeof(*anchor));
 	char *from = header_without_tag(sip_msg_from(msg)), *to = header_without_tag(sip_msg_to(msg));
@@ -118,8 +119,12 @@ struct anchor *anchor_create(struct calls *calls, const struct config_trunk *tru
 	anchor->lcore = lcore < 0 ? 0 : (unsigned)lcore; // a call that was admitted is not refused for that any more
 	call_init(&anchor->call);
 	id_make(anchor->id);
-	snprintf(anchor->trunk, sizeof(anchor->trunk), "%s", trunk->name);
-	snprintf(anchor->nic, sizeof(anchor->nic), "%s", trunk->nic);
+	if (trunk) {
+		snprintf(anchor->trunk, sizeof(anchor->trunk), "%s", trunk->name);
+		snprintf(anchor->nic, sizeof(anchor->nic), "%s", trunk->nic);
+	} else {
+		snprintf(anchor->endpoint, sizeof(anchor->endpoint), "%s", endpoint);
+	}
 	anchor->invite = sip_msg_ref(msg);
 	anchor->caller = party_create(anchor, CALL_CALLER, 0, from, to);
 	if (!anchor->caller)

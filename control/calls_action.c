@@ -27,7 +27,7 @@ static void hop_invite(struct anchor *anchor, struct party *party, const struct 
 	const char *routes[9] = {NULL};
 	struct headers headers = {.count = 0};
 	struct sip_invite invite = {
-		.way = {.flow = {.remote = hop->route.target}},
+		.way = {.uri = hop->route.next, .udp_only = hop->route.udp_only},
 		.request_uri = hop->route.request_uri,
 		.from = party->from,
 		.to = party->to,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -125,10 +126,13 @@ struct sip_session *sip_session_invite(struct sip_stack *stack, const struct sip
 	memset(session, 0, sizeof(*session));
 	session->used = true;
 	session->user = user;
-	session->peer = invite->way.flow.remote;
+	struct sip_uri next;
+
+	assert(sip_uri_parse(invite->way.uri, &next) == 0);
+	assert(kg_addr_parse(&session->peer, next.host, next.port ? next.port : 5060) == 0);
 	session->max_forwards = invite->max_forwards;
 	session->ring_timeout_ms = invite->ring_timeout_ms;
-	kg_addr_text(&invite->way.flow.remote, session->target, sizeof(session->target));
+	kg_addr_text(&session->peer, session->target, sizeof(session->target));
 	snprintf(session->call_id, sizeof(session->call_id), "out-%u", (unsigned)(session - fakes.sessions));
 	snprintf(session->request_uri, sizeof(session->request_uri), "%s", invite->request_uri);
 	snprintf(session->from, sizeof(session->from), "%s", invite->from);
@@ -438,4 +442,9 @@ int sip_session_prack(struct sip_session *session, unsigned fork, const char *sd
 	keep_sdp(session, sdp);
 	say(session, "PRACK/%u", fork);
 	return 0;
+}
+
+const char *sip_session_endpoint(const struct sip_session *session)
+{
+	return session->endpoint;
 }

@@ -24,6 +24,7 @@ struct sip_session {
 	char target[KG_ADDR_STRLEN], request_uri[256], from[256], to[256], headers[2048]; // of our INVITE
 	unsigned max_forwards;
 	uint32_t ring_timeout_ms;
+	const char *endpoint;              // who the caller proved to be
 	bool reliable;                     // the caller takes reliable provisionals
 	bool takes_update;                 // the peer's Allow has UPDATE
 	int ask_error;                     // what sip_session_ask says instead

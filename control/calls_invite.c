@@ -68,7 +68,8 @@ static int hops_plan(
 {
 	static struct router_hop routes[CALL_HOPS]; // 20 kB, filled and read here only
 	const struct config *config = calls->options.config;
-	int count = router_resolve(config, trunk, msg, source, listener_is_ours, calls, routes, CALL_HOPS);
+	int count = router_resolve(config, trunk, *anchor->endpoint ? anchor->endpoint : NULL, msg, source,
+		listener_is_ours, calls, routes, CALL_HOPS);
 
 	if (count <= 0)
 		return count ? count : -404;
@@ -170,7 +171,9 @@ void calls_invite(void *arg, struct sip_session *session, struct sip_msg *msg, c
 	const char *hops_left = sip_msg_header(msg, "Max-Forwards", 0);
 	struct anchor *anchor;
 
-	if (trunk < 0) {
+	const char *endpoint = trunk < 0 ? sip_session_endpoint(session) : NULL;
+
+	if (trunk < 0 && !endpoint) {
 		const struct log_ids ids = {
 			.method = "INVITE", .transaction = sip_msg_branch(msg), .dialog = sip_msg_call_id(msg)};
 
@@ -181,7 +184,7 @@ void calls_invite(void *arg, struct sip_session *session, struct sip_msg *msg, c
 		sip_session_reject(session, 403, NULL, NULL);
 		return;
 	}
-	anchor = anchor_create(calls, &calls->options.config->trunks[trunk], msg);
+	anchor = anchor_create(calls, trunk < 0 ? NULL : &calls->options.config->trunks[trunk], endpoint, msg);
 	if (!anchor) {
 		char seconds[16];
 		const char *retry[] = {"Retry-After", seconds, NULL};
@@ -199,8 +202,8 @@ void calls_invite(void *arg, struct sip_session *session, struct sip_msg *msg, c
 	party_use(anchor->caller, anchor->trunk);
 	sip_session_set_user(session, anchor->caller);
 	party_remember(anchor->caller);
-	anchor_log(KG_LOG_INFO, anchor->caller, "INVITE", "call starts: %s calls %s (trunk %s)", anchor->caller->from,
-		sip_msg_request_uri(msg), anchor->trunk);
+	anchor_log(KG_LOG_INFO, anchor->caller, "INVITE", "call starts: %s calls %s (%s %s)", anchor->caller->from,
+		sip_msg_request_uri(msg), endpoint ? "endpoint" : "trunk", endpoint ? endpoint : anchor->trunk);
 	invite_admit(calls, anchor, trunk, msg, source, &event, why);
 	event.message = *why ? why : NULL;
 	anchor_feed(anchor, &event, &evidence);

@@ -182,6 +182,8 @@ static json_t *leg_json(struct party *party)
 	json_object_set_new(json, "dialog", json_string(party->dialog));
 	json_object_set_new(json, "from", string_json(party->from));
 	json_object_set_new(json, "to", string_json(party->to));
+	if (party_endpoint(party))
+		json_object_set_new(json, "endpoint", json_string(party->anchor->endpoint));
 	json_object_set_new(json, "trunk",
 		json_string(party->side == CALL_CALLER ? party->anchor->trunk : party->anchor->hops[party->hop].trunk));
 	json_object_set_new(

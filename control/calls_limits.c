@@ -13,7 +13,7 @@
 // What a trunk has now. It is known by its name, so that a reload leaves it alone, and stays until the engine ends.
 struct trunk_use {
 	struct trunk_use *next;
-	char name[CONFIG_NAME];
+	char name[CONFIG_NAME + 16];
 	uint64_t live; // parties of calls that live
 	struct sip_bucket cps;
 	uint64_t told_ms, untold; // refusals that no line has said
@@ -65,8 +65,25 @@ const struct config_trunk *party_trunk(const struct party *party)
 
 // --- at once ------------------------------------------------------------------------------------------------------
 
+const struct config_endpoint *party_endpoint(const struct party *party)
+{
+	const struct anchor *anchor = party->anchor;
+
+	return party->side == CALL_CALLER && *anchor->endpoint
+		       ? config_endpoint(anchor->calls->options.config, anchor->endpoint)
+		       : NULL;
+}
+
 void party_use(struct party *party, const char *trunk)
 {
+	char name[CONFIG_NAME + 16];
+
+	if (!*trunk) { // an endpoint: no trunk can have that name
+		if (!party_endpoint(party) || !party_endpoint(party)->max_calls)
+			return;
+		snprintf(name, sizeof(name), "endpoint %s", party->anchor->endpoint);
+		trunk = name;
+	}
 	party->use = use_of(party->anchor->calls, trunk);
 	if (party->use)
 		party->use->live++;
@@ -83,11 +100,14 @@ bool party_fits(const struct party *party, char why[CALL_MESSAGE])
 {
 	struct calls *calls = party->anchor->calls;
 	const struct config_trunk *trunk = party->use ? trunk_named(calls->options.config, party->use->name) : NULL;
+	const struct config_endpoint *endpoint = party_endpoint(party);
+	uint32_t most = trunk ? trunk->max_calls : endpoint ? endpoint->max_calls : 0;
 
-	if (!trunk || !trunk->max_calls || party->use->live <= trunk->max_calls)
+	if (!most || !party->use || party->use->live <= most)
 		return true;
 	calls->counts.refused[SIP_REFUSED_trunk_calls]++;
-	snprintf(why, CALL_MESSAGE, "max_calls (%u) of trunk %s is reached", trunk->max_calls, trunk->name);
+	snprintf(why, CALL_MESSAGE, "max_calls (%u) of %s %s is reached", most, trunk ? "trunk" : "endpoint",
+		trunk ? trunk->name : endpoint->user);
 	return false;
 }
 
@@ -137,7 +157,8 @@ int calls_admit(void *arg, const struct kg_addr *source, unsigned *retry_after_s
 	const uint64_t now = calls_now_ms(calls);
 	int index = router_trunk(config, source);
 	const struct config_trunk *trunk = index < 0 ? NULL : &config->trunks[index];
-	struct trunk_use *use = trunk ? use_of(calls, trunk->name) : NULL;
+	struct trunk_use *use = use_of(calls, trunk ? trunk->name : "endpoints");
+	const uint32_t trunk_cps = trunk ? trunk->cps : 0;
 
 	if (!use || calls->stopping)
 		return 0;
@@ -145,8 +166,8 @@ int calls_admit(void *arg, const struct kg_addr *source, unsigned *retry_after_s
 		return refuse(calls, use, SIP_REFUSED_overload, 0, source, retry_after_s);
 	if (!sip_bucket_has(&calls->cps, config->cps, config->cps, now))
 		return refuse(calls, use, SIP_REFUSED_cps, config->cps, source, retry_after_s);
-	if (!sip_bucket_take(&use->cps, trunk->cps, trunk->cps, now))
-		return refuse(calls, use, SIP_REFUSED_trunk_cps, trunk->cps, source, retry_after_s);
+	if (!sip_bucket_take(&use->cps, trunk_cps, trunk_cps, now))
+		return refuse(calls, use, SIP_REFUSED_trunk_cps, trunk_cps, source, retry_after_s);
 	sip_bucket_take(&calls->cps, config->cps, config->cps, now);
 	return 0;
 }

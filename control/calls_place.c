@@ -42,7 +42,10 @@ void party_locate(struct party *party, const struct sip_msg *msg)
 	struct sip_uri contact;
 	struct kg_addr public;
 
-	party->behind_nat = trunk >= 0 && config->trunks[trunk].behind_nat;
+	if (party_endpoint(party))
+		party->behind_nat = !party_endpoint(party)->trusts_sdp;
+	else
+		party->behind_nat = trunk >= 0 && config->trunks[trunk].behind_nat;
 	if (!party->behind_nat)
 		return;
 	party->public = party->peer;

@@ -102,8 +102,9 @@ struct anchor {
 	struct calls *calls;
 	char id[CALLS_ID];
 	struct call call;
-	uint64_t created_us; // CLOCK_REALTIME
-	char trunk[CONFIG_NAME], nic[CONFIG_NAME];
+	uint64_t created_us;                       // CLOCK_REALTIME
+	char trunk[CONFIG_NAME], nic[CONFIG_NAME]; // the caller's; trunk "": it is an endpoint
+	char endpoint[CONFIG_NAME];                // "": it is a trunk's
 	struct party *caller, *callees[CALL_HOPS];
 	struct hop *hops;
 	unsigned max_forwards, lcore; // whose ports the legs get, while there are some
@@ -141,11 +142,14 @@ static inline uint64_t calls_now_ms(const struct calls *calls)
 }
 
 // calls_limits.c, too
-const struct config_trunk *party_trunk(const struct party *party); // NULL: a reload took it away
+const struct config_trunk *party_trunk(const struct party *party);       // NULL: an endpoint; a reload took it away
+const struct config_endpoint *party_endpoint(const struct party *party); // NULL: it is none
 
 // calls.c
 struct party *party_create(struct anchor *anchor, enum call_side side, unsigned hop, const char *from, const char *to);
-struct anchor *anchor_create(struct calls *calls, const struct config_trunk *trunk, struct sip_msg *msg);
+// trunk NULL: of that endpoint.
+struct anchor *anchor_create(
+	struct calls *calls, const struct config_trunk *trunk, const char *endpoint, struct sip_msg *msg);
 void anchor_feed(struct anchor *anchor, struct call_event *event, struct evidence *evidence);
 void anchor_check(struct anchor *anchor);                          // write the CDR and free, where that is due
 struct party *anchor_callee(struct anchor *anchor);                // of the hop that is or was called last; NULL: none

@@ -141,7 +141,8 @@ int config_parse(
 	reader_defaults(config_schema, config);
 	if (text_right(&reader, text, length))
 		read_text(&reader, text, length);
-	if (!reader.errors && (!config->file || !config->cdr_file || !config->api_socket)) {
+	if (!reader.errors && (!config->file || !config->cdr_file || !config->api_socket || !config->tls_certificate ||
+				      !config->tls_key || !config->tls_ca || !config->dns_servers)) {
 		config_destroy(config);
 		return -ENOMEM;
 	}

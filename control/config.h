@@ -11,6 +11,7 @@
 #include "kg_media.h"
 #include "kg_log.h"
 #include "sip_limits.h"
+#include "sip_wire.h"
 
 #define CONFIG_NAME 64
 
@@ -32,13 +33,18 @@ struct config_nic {
 };
 
 struct config_listen {
-	struct kg_addr addr; // udp only
+	enum sip_transport transport;
+	struct kg_addr addr;
 };
 
 struct config_trunk {
 	char name[CONFIG_NAME];
 	char *target_uri;        // "sip:192.0.2.20:5060"
-	struct kg_addr target;   // its address; port 5060 where none is written
+	struct kg_addr target;   // its address; the transport's port where none is written. None: it is a name
+	char target_host[128];   // the name; "": an address
+	uint16_t target_port;    // of the name; 0: as DNS says
+	int transport;           // 1 + enum sip_transport; 0: UDP, and TCP for what is too large for a datagram
+	int uri_transport;       // the same, as `target` says it
 	struct config_net *from; // calls from here are this trunk's; filled with target/32 where not written
 	size_t from_count;
 	char nic[CONFIG_NAME];   // "": by the kernel's route
@@ -61,8 +67,18 @@ struct config_target {
 	unsigned trunk; // index into trunks
 };
 
+// A user who must authenticate.
+struct config_endpoint {
+	char user[CONFIG_NAME], password[CONFIG_NAME];
+	char (*groups)[CONFIG_NAME];
+	size_t group_count;
+	bool trusts_sdp;    // behind_nat: false
+	uint32_t max_calls; // at once; 0: no limit (default)
+};
+
 struct config_route {
-	int match_trunk; // index into trunks, -1: any
+	char match_endpoint[CONFIG_NAME]; // a user, "*": any; "": calls of endpoints are not asked for
+	int match_trunk;                  // index into trunks, -1: any
 	bool has_to, has_from;
 	regex_t to, from;          // POSIX extended, on the user part
 	struct config_net *source; // NULL: any
@@ -86,6 +102,13 @@ struct config {
 	uint32_t max_calls;            // media.max_calls, default 4096
 	struct config_listen *listens; // empty: udp 5060 on every nic's address
 	size_t listen_count;
+	char *tls_certificate, *tls_key, *tls_ca; // sip.tls: PEM files; "": none
+	bool tls_verify_clients;
+	char realm[CONFIG_NAME];                      // sip.realm, default "kedge"
+	char *dns_servers;                            // sip.dns.servers: "IP:PORT,..."; "": the system's
+	uint32_t connections, connections_per_source; // sip.limits
+	struct config_endpoint *endpoints;            // by user
+	size_t endpoint_count;
 	struct sip_limits_config limits; // sip.strangers: reject (default) | silent; sip.limits
 	uint32_t cps;                    // sip.limits.cps: calls a second of all trunks together; 0: no limit (default)
 	struct config_trunk *trunks;
@@ -113,6 +136,8 @@ int config_parse(
 	const char *name, const char *text, size_t length, struct config **out, config_report_fn report, void *arg);
 
 void config_destroy(struct config *config);
+
+const struct config_endpoint *config_endpoint(const struct config *config, const char *user); // NULL: none
 
 // Does `addr` lie in `net`?
 bool config_net_has(const struct config_net *net, const struct kg_addr *addr);

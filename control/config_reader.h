@@ -9,16 +9,17 @@
 
 #include "config.h"
 
-#define HELP_TARGET "write sip:IP:PORT, for example sip:192.0.2.20:5060"
+#define HELP_TARGET "write sip:IP:PORT, for example sip:192.0.2.20:5060, or sip:NAME with `from`"
 
 struct reader {
 	const char *file;
 	config_report_fn report;
 	void *arg;
 	unsigned errors;
-	char path[160]; // "trunks[0].target"
-	int line;       // of the key at hand, for values that have no line of their own
-	int ports_line; // of media.ports
+	char path[160];  // "trunks[0].target"
+	int line;        // of the key at hand, for values that have no line of their own
+	int ports_line;  // of media.ports
+	int listen_line; // of sip.listen
 	bool listen_read;
 	struct config *config;
 };
@@ -96,8 +97,14 @@ void set_match_from(struct reader *reader, struct fy_node *node, void *route);
 void set_match_source(struct reader *reader, struct fy_node *node, void *route);
 void set_targets(struct reader *reader, struct fy_node *node, void *route);
 void set_record(struct reader *reader, struct fy_node *node, void *route);
-void set_endpoints(struct reader *reader, struct fy_node *node, void *config);
 void set_recording(struct reader *reader, struct fy_node *node, void *config);
 void set_recording_directory(struct reader *reader, struct fy_node *node, void *config);
 void set_recording_format(struct reader *reader, struct fy_node *node, void *config);
+void set_match_endpoint(struct reader *reader, struct fy_node *node, void *route);
+// config_sip.c
+void set_headers(struct reader *reader, struct fy_node *node, void *trunk);
+void set_groups(struct reader *reader, struct fy_node *node, void *endpoint);
+void trunk_check(struct reader *reader, struct fy_node *node, struct config_trunk *trunk);
+void endpoints_done(struct reader *reader, struct fy_node *node);
+void sip_check(struct reader *reader);
 void set_api_listen(struct reader *reader, struct fy_node *node, void *config);

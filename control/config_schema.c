@@ -6,7 +6,7 @@
 
 #include "config_reader.h"
 
-#define SIP_PORT 5060
+#define SIP_PORT SIP_DEFAULT_PORT
 
 // --- checks over several keys ---------------------------------------------------------------------------------------
 
@@ -82,6 +82,7 @@ static void trunks_done(struct reader *reader, struct fy_node *node)
 				*net = (struct config_net){
 					.addr = trunk->target, .prefix = trunk->target.family == 4 ? 32 : 128};
 		}
+		trunk_check(reader, item, trunk);
 		for (size_t j = 0; j < i; j++) {
 			if (*trunk->name && strcmp(trunk->name, config->trunks[j].name) == 0)
 				reader_wrong(reader, item, "two trunks are named \"%s\": give each a name of its own",
@@ -95,6 +96,7 @@ void config_check(struct reader *reader)
 {
 	const struct config *config = reader->config;
 
+	sip_check(reader);
 	if (reader->listen_read || config->port_first > SIP_PORT || config->port_last < SIP_PORT)
 		return;
 	strcpy(reader->path, "media.ports");
@@ -110,6 +112,7 @@ static void route_defaults(void *object)
 
 void config_defaults(struct config *config)
 {
+	strcpy(config->realm, "kedge");
 	config->port_first = 16384;
 	config->port_last = 32767;
 	kg_addr_parse(&config->api_listen, "127.0.0.1", 8080);
@@ -118,6 +121,8 @@ void config_defaults(struct config *config)
 // --- the table ------------------------------------------------------------------------------------------------------
 
 static const char *const bool_words[] = {"false", "true", NULL};
+static const char *const not_words[] = {"true", "false", NULL};
+static const char *const prack_words[] = {"supported", "off", "required", NULL}; // enum sip_prack
 static const char *const stranger_words[] = {"reject", "silent", NULL};
 static const char *const idle_words[] = {"adaptive", "spin", NULL};
 static const char *const level_words[] = {"error", "warn", "info", "debug", NULL};
@@ -144,17 +149,41 @@ static const struct schema trunk_keys[] = {
 	{"ring_timeout_s", SCHEMA_NUMBER, false, offsetof(struct config_trunk, ring_timeout_s), .min = 1, .max = 3600,
 		.number = 180},
 	{"transport", SCHEMA_OWN, .set = set_transport},
+	{"session_expires_s", SCHEMA_NUMBER, false, offsetof(struct config_trunk, session_expires_s), .min = 0,
+		.max = 86400, .number = 1800},
+	{"prack", SCHEMA_WORD, false, offsetof(struct config_trunk, prack), .words = prack_words,
+		.help = "write supported, off or required"},
+	{"refer", SCHEMA_CHOICE, false, offsetof(struct config_trunk, refer), .words = bool_words,
+		.help = "write true or false"},
+	{"trusted", SCHEMA_CHOICE, false, offsetof(struct config_trunk, trusted), .number = 1, .words = bool_words,
+		.help = "write true or false"},
+	{"headers", SCHEMA_OWN, .set = set_headers},
 	{"max_calls", SCHEMA_NUMBER, false, offsetof(struct config_trunk, max_calls), .min = 0, .max = 250000},
 	{"cps", SCHEMA_NUMBER, false, offsetof(struct config_trunk, cps), .min = 0, .max = 100000},
 	{"codecs", SCHEMA_LATER, .help = "leave it out; the ends keep the codecs that they agree on"},
 	{"srtp", SCHEMA_LATER, .help = "leave it out; media is plain RTP"},
 	{"dtmf", SCHEMA_LATER, .help = "leave it out; digits pass as RFC 4733 events"},
-	{"username", SCHEMA_LATER, .help = "leave it out; trunks are known by their addresses"},
-	{"password", SCHEMA_LATER, .help = "leave it out; trunks are known by their addresses"},
+	{"username", SCHEMA_TEXT, false, offsetof(struct config_trunk, username), .size = CONFIG_NAME,
+		.help = "write the name that the trunk knows us by"},
+	{"password", SCHEMA_TEXT, false, offsetof(struct config_trunk, password), .size = CONFIG_NAME,
+		.help = "write the password that belongs to username"},
+	{NULL},
+};
+
+static const struct schema endpoint_keys[] = {
+	{"user", SCHEMA_NAME, true, offsetof(struct config_endpoint, user), .size = CONFIG_NAME,
+		.help = "write the user's name, for example alice"},
+	{"password", SCHEMA_TEXT, true, offsetof(struct config_endpoint, password), .size = CONFIG_NAME,
+		.help = "write the user's password"},
+	{"groups", SCHEMA_OWN, .set = set_groups},
+	{"behind_nat", SCHEMA_CHOICE, false, offsetof(struct config_endpoint, trusts_sdp), .words = not_words,
+		.help = "write true or false"},
+	{"max_calls", SCHEMA_NUMBER, false, offsetof(struct config_endpoint, max_calls), .min = 0, .max = 250000},
 	{NULL},
 };
 
 static const struct schema match_keys[] = {
+	{"endpoint", SCHEMA_OWN, .set = set_match_endpoint},
 	{"trunk", SCHEMA_OWN, .set = set_match_trunk},
 	{"to", SCHEMA_OWN, .set = set_match_to},
 	{"from", SCHEMA_OWN, .set = set_match_from},
@@ -208,11 +237,37 @@ static const struct schema limit_keys[] = {
 	{"source_per_s", SCHEMA_NUMBER, LIMIT(source_per_s), .min = 1, .max = 100000, .number = 100},
 	{"strangers_per_s", SCHEMA_NUMBER, LIMIT(strangers_per_s), .min = 1, .max = 1000000, .number = 500},
 	{"cps", SCHEMA_NUMBER, false, offsetof(struct config, cps), .min = 0, .max = 100000},
+	{"connections", SCHEMA_NUMBER, false, offsetof(struct config, connections), .min = 1, .max = 1000000,
+		.number = 10000},
+	{"connections_per_source", SCHEMA_NUMBER, false, offsetof(struct config, connections_per_source), .min = 1,
+		.max = 1000000, .number = 100},
+	{NULL},
+};
+
+static const struct schema tls_keys[] = {
+	{"certificate", SCHEMA_STRING, false, offsetof(struct config, tls_certificate), .max = 255, .text = "",
+		.help = "write a PEM file with the certificate and its chain"},
+	{"key", SCHEMA_STRING, false, offsetof(struct config, tls_key), .max = 255, .text = "",
+		.help = "write the PEM file with the certificate's key"},
+	{"ca", SCHEMA_STRING, false, offsetof(struct config, tls_ca), .max = 255, .text = "",
+		.help = "write a PEM file with the certificates that may sign peers'"},
+	{"verify_clients", SCHEMA_CHOICE, false, offsetof(struct config, tls_verify_clients), .words = bool_words,
+		.help = "write true or false"},
+	{NULL},
+};
+
+static const struct schema dns_keys[] = {
+	{"servers", SCHEMA_STRING, false, offsetof(struct config, dns_servers), .max = 255, .text = "",
+		.help = "write \"IP:PORT\", or several with commas between"},
 	{NULL},
 };
 
 static const struct schema sip_keys[] = {
 	{"listen", SCHEMA_OWN, .set = set_listen},
+	{"tls", SCHEMA_MAP, .keys = tls_keys, .help = "write {certificate: FILE, key: FILE}"},
+	{"realm", SCHEMA_NAME, false, offsetof(struct config, realm), .size = CONFIG_NAME,
+		.help = "write a name, for example sip.example.com"},
+	{"dns", SCHEMA_MAP, .keys = dns_keys, .help = "write {servers: \"IP:PORT\"}"},
 	{"strangers", SCHEMA_CHOICE, LIMIT(silent), .words = stranger_words, .help = "write reject or silent"},
 	{"limits", SCHEMA_MAP, .keys = limit_keys,
 		.help = "write {source_per_s: REQUESTS, strangers_per_s: REQUESTS, cps: CALLS}"},
@@ -262,7 +317,9 @@ const struct schema config_schema[] = {
 	{"trunks", SCHEMA_LIST, true, LIST(struct config_trunk, trunks, trunk_count), .keys = trunk_keys,
 		.done = trunks_done,
 		.help = "write [{name: carrier, target: \"sip:192.0.2.20:5060\"}] with your peer's address"},
-	{"endpoints", SCHEMA_OWN, .set = set_endpoints},
+	{"endpoints", SCHEMA_LIST, false, LIST(struct config_endpoint, endpoints, endpoint_count),
+		.keys = endpoint_keys, .done = endpoints_done,
+		.help = "write [{user: alice, password: SECRET}], or []"},
 	{"routes", SCHEMA_LIST, true, LIST(struct config_route, routes, route_count), .keys = route_keys,
 		.item = route_defaults, .help = "write [{match: {trunk: NAME}, to: [\"trunk:NAME\"]}]"},
 	{"recording", SCHEMA_MAP, .keys = recording_keys, .help = "write {calls: none}"},

@@ -17,6 +17,8 @@
 #define NICS "nics: [{name: lan, device: \"af_xdp:eth0\"}]\n"
 #define TRUNKS "trunks: [{name: carrier, target: \"sip:192.0.2.20\"}]\n"
 #define ROUTES "routes: [{to: [\"trunk:carrier\"]}]\n"
+#define TARGET_HELP "write sip:IP:PORT, for example sip:192.0.2.20:5060, or sip:NAME with `from`\n"
+#define LISTEN_HELP "write udp:IP:PORT (or tcp:, tls:, ws:, wss:), for example udp:192.0.2.10:5060\n"
 #define GOOD NICS TRUNKS ROUTES
 
 static char said[4096];
@@ -76,10 +78,11 @@ static void wrong_files_get_helpful_errors(void **state)
 					       "65534: write FIRST-LAST, for example 16384-32767\n"},
 		{GOOD "media:\n  timeout_s: -1\n",
 			"k.yaml:5: media.timeout_s: \"-1\" does not fit: write a number from 1 to 86400\n"},
+		{NICS ROUTES "trunks: [{name: carrier, target: \"sip:192.0.2\"}]\n",
+			"k.yaml:3: trunks[0].target: \"sip:192.0.2\" is no SIP address: " TARGET_HELP},
 		{NICS ROUTES "trunks: [{name: carrier, target: \"sip:proxy.example.com\"}]\n",
-			"k.yaml:3: trunks[0].target: \"sip:proxy.example.com\" is no SIP address: write sip:IP:PORT, "
-			"for example "
-			"sip:192.0.2.20:5060\n"},
+			"k.yaml:3: trunks: target is a name, so calls from it cannot be known by it: write from: "
+			"[NETWORK] with its addresses\n"},
 		{NICS TRUNKS "routes:\n  - to: [\"trunk:carier\"]\n",
 			"k.yaml:4: routes[0].to[0]: there is no trunk \"carier\": write one of carrier\n"},
 		{NICS TRUNKS "routes:\n  - {match: {to: \"(\"}, to: [next_hop]}\n",
@@ -91,11 +94,26 @@ static void wrong_files_get_helpful_errors(void **state)
 			"example 192.0.2.0/24\n"},
 		{GOOD "recording: {calls: all}\n",
 			"k.yaml:4: recording.calls: \"all\": recording is not in this version: write none\n"},
-		{GOOD "endpoints: [{user: a}]\n", "k.yaml:4: endpoints: users that register are not in this version: "
-						  "write [], and a trunk for each peer\n"},
-		{GOOD "sip: {listen: [\"tcp:192.0.2.1:5060\"]}\n",
-			"k.yaml:4: sip.listen[0]: \"tcp:192.0.2.1:5060\": SIP is heard over UDP only in this version: "
-			"write udp:IP:PORT, for example udp:192.0.2.10:5060\n"},
+		{GOOD "endpoints: [{user: a}]\n", "k.yaml:4: endpoints[0].password: is missing: write the user's "
+						  "password\n"},
+		{GOOD "endpoints: [{user: a, password: x}, {user: b, password: x}, {user: a, password: y}]\n",
+			"k.yaml:4: endpoints: two endpoints are user \"a\": take one out\n"},
+		{GOOD "sip: {listen: [\"sctp:192.0.2.1:5060\"]}\n",
+			"k.yaml:4: sip.listen[0]: \"sctp:192.0.2.1:5060\" is no listener: " LISTEN_HELP},
+		{GOOD "sip: {listen: [\"udp:192.0.2.1:5060\", \"tcp:192.0.2.1:5060\", \"ws:192.0.2.1:5060\"]}\n",
+			"k.yaml:4: sip.listen[2]: \"ws:192.0.2.1:5060\" is sip.listen[1] once more: take one out\n"},
+		{GOOD "sip: {listen: [\"wss:192.0.2.1:443\"], tls: {certificate: /c}}\n",
+			"k.yaml:4: sip.tls: sip.listen[0] is wss: write tls: {certificate: FILE, key: FILE} (PEM) "
+			"beside "
+			"it\n"},
+		{NICS ROUTES
+			"trunks: [{name: carrier, target: \"sips:192.0.2.20\", transport: tcp, username: me, headers: "
+			"[X-Ok, Via, \"a b\"]}]\n",
+			"k.yaml:3: trunks[0].headers[1]: \"Via\" is written by the engine itself: take it out\n"
+			"k.yaml:3: trunks[0].headers[2]: \"a b\" is no header's name: write [NAME, ...], for example "
+			"[X-Customer]\n"
+			"k.yaml:3: trunks: transport is tcp, but target says tls: take one out\n"
+			"k.yaml:3: trunks: username and password belong together: write both, or none\n"},
 		{GOOD "api: {listen: \"0.0.0.0:80\"}\n", "k.yaml:4: api.listen: \"0.0.0.0:80\" is no loopback address: "
 							 "write 127.0.0.1:PORT or off (the API has no tokens "
 							 "in this version)\n"},
@@ -138,14 +156,13 @@ static void wrong_files_get_helpful_errors(void **state)
 			"k.yaml:1: nics[0].advertise: has 2 addresses and `addresses` 3: write the public address, or "
 			"one for each of `addresses` in their order\n"},
 		{NICS ROUTES "trunks: [{name: carrier, target: \"sip:2001:db8::1:5060\", behind_nat: maybe}]\n",
-			"k.yaml:3: trunks[0].target: \"sip:2001:db8::1:5060\" is no SIP address: write "
-			"sip:IP:PORT, for example sip:192.0.2.20:5060\n"
+			"k.yaml:3: trunks[0].target: \"sip:2001:db8::1:5060\" is no SIP address: " TARGET_HELP
 			"k.yaml:3: trunks[0].behind_nat: \"maybe\" is not known here: write true or false\n"},
 		{NICS ROUTES "trunks: [{name: carrier, target: \"sip:192.0.2.20\", nic: wan, max_calls: 250001, cps: "
 			     "-1, codecs: [PCMU], "
-			     "transport: tcp}]\n",
+			     "transport: sctp}]\n",
 			"k.yaml:3: trunks[0].nic: there is no nic \"wan\": write one of lan\n"
-			"k.yaml:3: trunks[0].transport: \"tcp\" is not in this version: write udp\n"
+			"k.yaml:3: trunks[0].transport: \"sctp\" is no transport of a trunk: write udp, tcp or tls\n"
 			"k.yaml:3: trunks[0].max_calls: \"250001\" does not fit: write a number from 0 to 250000\n"
 			"k.yaml:3: trunks[0].cps: \"-1\" does not fit: write a number from 0 to 100000\n"
 			"k.yaml:3: trunks[0].codecs: is not in this version: leave it out; the ends keep the codecs "
@@ -175,8 +192,7 @@ static void wrong_files_get_helpful_errors(void **state)
 			"k.yaml:4: sip.listen[0]: \"udp:192.0.2.1:20000\" lies in media.ports 16384-32767: write a "
 			"port "
 			"outside of it\n"
-			"k.yaml:4: sip.listen[1]: \"udp:0.0.0.0\" is no listener of this version: write udp:IP:PORT, "
-			"for example udp:192.0.2.10:5060\n"
+			"k.yaml:4: sip.listen[1]: \"udp:0.0.0.0\" is no listener: " LISTEN_HELP
 			"k.yaml:4: sip.listen[3]: \"udp:192.0.2.1:5060\" is sip.listen[0] once more: take one out\n"},
 		{GOOD "sip: {strangers: ignore, limits: {message_bytes: 1499, headers: 129, source_per_s: 0, "
 		      "strangers_per_s: 0, cps: many, calls: 1}}\n",
@@ -267,11 +283,18 @@ static void a_full_file_is_read_field_by_field(void **state)
 		"nics: [{name: n, device: \"af_xdp:e\", addresses: [192.0.2.10/24, 192.0.2.11]}]\n"
 		"trunks:\n  - {name: a, target: \"sip:192.0.2.1:5070\", nic: n, ring_timeout_s: 7, max_calls: 30, cps: "
 		"4, transport: udp}\n"
-		"  - {name: b, target: \"sip:192.0.2.2\", from: [192.0.2.2/32, 198.51.100.0/24]}\n"
+		"  - {name: b, target: \"sips:b.example.com\", from: [192.0.2.2/32, 198.51.100.0/24], trusted: false, "
+		"refer: true, prack: required, session_expires_s: 600, username: u, password: \"p w\", headers: [X-A, "
+		"X-B]}\n"
 		"lcores: {relay: [1, 3], idle: spin}\nmedia: {ports: 20000-20999, timeout_s: 5, hold_timeout_s: 6, "
 		"max_calls: 7, deny: [10.0.0.0/8, \"fd00::/8\"]}\n"
-		"sip: {listen: [\"udp:192.0.2.10:5060\", \"udp:192.0.2.11:5061\"], strangers: silent, limits: "
-		"{message_bytes: 4000, headers: 64, source_per_s: 11, strangers_per_s: 12, cps: 13}}\nendpoints: []\n"
+		"sip: {listen: [\"udp:192.0.2.10:5060\", \"udp:192.0.2.11:5061\", \"tls:192.0.2.10\"], realm: r, "
+		"tls: {certificate: /c, key: /k, ca: /a, verify_clients: true}, dns: {servers: \"192.0.2.9:53\"}, "
+		"strangers: silent, limits: "
+		"{message_bytes: 4000, headers: 64, source_per_s: 11, strangers_per_s: 12, cps: 13, connections: 14, "
+		"connections_per_source: 15}}\nendpoints: [{user: z, password: s}, {user: a, password: t, groups: [g, "
+		"h], "
+		"behind_nat: false, max_calls: 2}]\n"
 		"recording: {calls: none, directory: /x, format: wav}\ncdr: {file: /a/b}\n"
 		"api: {listen: off, socket: /c}\nlog: {level: debug, format: text}\n";
 	struct config *config = parse(text, 0);
@@ -298,6 +321,29 @@ static void a_full_file_is_read_field_by_field(void **state)
 	assert_int_equal(config->limits.source_per_s, 11);
 	assert_int_equal(config->limits.strangers_per_s, 12);
 	assert_int_equal(config->cps, 13);
+	assert_int_equal(config->connections, 14);
+	assert_int_equal(config->connections_per_source, 15);
+	assert_int_equal(config->listens[2].transport, SIP_TLS);
+	assert_int_equal(config->listens[2].addr.port, 5061);
+	assert_string_equal(config->tls_key, "/k");
+	assert_true(config->tls_verify_clients);
+	assert_string_equal(config->dns_servers, "192.0.2.9:53");
+	assert_int_equal(config->trunks[0].transport, SIP_UDP + 1);
+	assert_true(config->trunks[0].trusted && !config->trunks[0].refer);
+	assert_int_equal(config->trunks[0].session_expires_s, 1800);
+	assert_string_equal(config->trunks[1].target_host, "b.example.com");
+	assert_int_equal(config->trunks[1].target.family, 0);
+	assert_int_equal(config->trunks[1].transport, SIP_TLS + 1);
+	assert_true(!config->trunks[1].trusted && config->trunks[1].refer);
+	assert_int_equal(config->trunks[1].session_expires_s, 600);
+	assert_int_equal(config->trunks[1].prack, 2);
+	assert_string_equal(config->trunks[1].password, "p w");
+	assert_int_equal(config->trunks[1].header_count, 2);
+	assert_string_equal(config->trunks[1].headers[1], "X-B");
+	assert_string_equal(config_endpoint(config, "a")->password, "t");
+	assert_int_equal(config_endpoint(config, "a")->group_count, 2);
+	assert_true(config_endpoint(config, "a")->trusts_sdp && !config_endpoint(config, "z")->trusts_sdp);
+	assert_null(config_endpoint(config, "b"));
 	assert_int_equal(config->trunks[1].from_count, 2);
 	assert_int_equal(config->routes[0].match_trunk, 1);
 	assert_true(config->routes[0].has_to && config->routes[0].has_from && config->routes[0].source);

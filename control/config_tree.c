@@ -18,6 +18,7 @@ void config_destroy(struct config *config)
 	for (size_t i = 0; i < config->trunk_count; i++) {
 		free(config->trunks[i].target_uri);
 		free(config->trunks[i].from);
+		free(config->trunks[i].headers);
 	}
 	for (size_t i = 0; i < config->route_count; i++) {
 		struct config_route *route = &config->routes[i];
@@ -29,6 +30,13 @@ void config_destroy(struct config *config)
 		free(route->source);
 		free(route->targets);
 	}
+	for (size_t i = 0; i < config->endpoint_count; i++)
+		free(config->endpoints[i].groups);
+	free(config->endpoints);
+	free(config->tls_certificate);
+	free(config->tls_key);
+	free(config->tls_ca);
+	free(config->dns_servers);
 	free(config->media_deny);
 	free(config->nics);
 	free(config->trunks);
@@ -89,7 +97,8 @@ static bool listens_same(const struct config *a, const struct config *b)
 	if (a->listen_count != b->listen_count)
 		return false;
 	for (size_t i = 0; i < a->listen_count; i++)
-		if (!kg_addr_same(&a->listens[i].addr, &b->listens[i].addr))
+		if (a->listens[i].transport != b->listens[i].transport ||
+			!kg_addr_same(&a->listens[i].addr, &b->listens[i].addr))
 			return false;
 	return true;
 }
@@ -106,6 +115,9 @@ unsigned config_frozen(const struct config *now, const struct config *next, conf
 		{"media.ports", now->port_first == next->port_first && now->port_last == next->port_last},
 		{"media.max_calls", now->max_calls == next->max_calls},
 		{"sip.listen", listens_same(now, next)},
+		{"sip.dns", strcmp(now->dns_servers, next->dns_servers) == 0},
+		{"sip.limits.connections", now->connections == next->connections &&
+						   now->connections_per_source == next->connections_per_source},
 		{"user", strcmp(now->user, next->user) == 0},
 		{"cdr.file", strcmp(now->cdr_file, next->cdr_file) == 0},
 		{"api", kg_addr_same(&now->api_listen, &next->api_listen) &&
@@ -168,6 +180,10 @@ void config_keep_frozen(struct config *now, struct config *next)
 	next->api_socket = now->api_socket;
 	next->api_telemetry = now->api_telemetry;
 	next->cdr_file = now->cdr_file;
+	next->dns_servers = now->dns_servers;
+	next->connections = now->connections;
+	next->connections_per_source = now->connections_per_source;
+	now->dns_servers = kept.dns_servers;
 	now->nics = kept.nics;
 	now->nic_count = kept.nic_count;
 	now->listens = kept.listens;

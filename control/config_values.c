@@ -65,14 +65,6 @@ void set_ports(struct reader *reader, struct fy_node *node, void *object)
 
 // --- SIP ------------------------------------------------------------------------------------------------------------
 
-void set_transport(struct reader *reader, struct fy_node *node, void *object)
-{
-	const char *text = reader_text(reader, node, "write udp");
-
-	if (text && strcmp(text, "udp") != 0)
-		reader_wrong(reader, node, "\"%.60s\" is not in this version: write udp", text);
-}
-
 // --- names of others ------------------------------------------------------------------------------------------------
 
 struct names {
@@ -131,6 +123,19 @@ static int trunk_named(struct reader *reader, struct fy_node *node, const char *
 }
 
 // --- routes ---------------------------------------------------------------------------------------------------------
+
+void set_match_endpoint(struct reader *reader, struct fy_node *node, void *object)
+{
+	const char *text = reader_text(reader, node, "write a user, or \"*\" for any");
+	struct config_route *route = object;
+
+	if (!text)
+		return;
+	if (!*text || strlen(text) >= sizeof(route->match_endpoint))
+		reader_wrong(reader, node, "\"%.60s\" is no user: write a user, or \"*\" for any", text);
+	else
+		snprintf(route->match_endpoint, sizeof(route->match_endpoint), "%s", text);
+}
 
 void set_match_trunk(struct reader *reader, struct fy_node *node, void *object)
 {
@@ -288,13 +293,6 @@ void set_record(struct reader *reader, struct fy_node *node, void *object)
 }
 
 // --- the rest -------------------------------------------------------------------------------------------------------
-
-void set_endpoints(struct reader *reader, struct fy_node *node, void *object)
-{
-	if (!node || !fy_node_is_sequence(node) || fy_node_sequence_item_count(node) != 0)
-		reader_wrong(reader, node,
-			"users that register are not in this version: write [], and a trunk for each peer");
-}
 
 void set_recording(struct reader *reader, struct fy_node *node, void *object)
 {

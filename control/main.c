@@ -16,6 +16,7 @@
 #include "calls.h"
 #include "cdr.h"
 #include "config.h"
+#include "dns.h"
 #include "events.h"
 #include "health.h"
 #include "log.h"
@@ -55,6 +56,7 @@ static struct engine {
 	struct events *events;
 	struct cdr *cdr;
 	struct calls *calls;
+	struct dns *dns;
 	struct sip_stack *stack;
 	struct health *health;
 	struct api *api;
@@ -258,7 +260,36 @@ static bool behind_nat(void *arg, const struct kg_addr *peer)
 {
 	int trunk = router_trunk(engine.config, peer);
 
-	return trunk >= 0 && engine.config->trunks[trunk].behind_nat;
+	// Whom no trunk knows is an endpoint, and may sit anywhere.
+	return trunk < 0 ? engine.config->endpoint_count > 0 : engine.config->trunks[trunk].behind_nat;
+}
+
+// The name that the certificate of a trunk at this address must prove.
+static const char *peer_name(void *arg, const struct kg_addr *peer)
+{
+	int trunk = router_trunk(engine.config, peer);
+
+	return trunk >= 0 && *engine.config->trunks[trunk].target_host
+		       ? sip_stack_name(engine.stack, engine.config->trunks[trunk].target_host)
+		       : NULL;
+}
+
+static struct sip_tls_files tls_files(const struct config *config)
+{
+	return (struct sip_tls_files){
+		config->tls_certificate, config->tls_key, config->tls_ca, config->tls_verify_clients};
+}
+
+static int start_dns(void)
+{
+	const struct dns_options options = {.servers = *engine.config->dns_servers ? engine.config->dns_servers : NULL};
+
+	return dns_open(engine.base, &options, &engine.dns, engine.err);
+}
+
+static void stop_dns(void)
+{
+	dns_close(engine.dns);
 }
 
 static int start_sip(void)
@@ -271,6 +302,11 @@ static int start_sip(void)
 		.source_for = source_for,
 		.advertised = advertised,
 		.behind_nat = behind_nat,
+		.peer_name = peer_name,
+		.dns = engine.dns,
+		.tls = tls_files(engine.config),
+		.wires = {.connections = engine.config->connections,
+			.per_source = engine.config->connections_per_source},
 		.user_agent = "kedge/" KEDGE_VERSION,
 		.limits = engine.config->limits,
 	};
@@ -278,14 +314,16 @@ static int start_sip(void)
 	int error;
 
 	for (size_t i = 0; i < engine.config->listen_count && options.listen_count < room; i++)
-		options.listen[options.listen_count++].addr = engine.config->listens[i].addr;
+		options.listen[options.listen_count++] =
+			(struct sip_listen){engine.config->listens[i].transport, engine.config->listens[i].addr};
 	for (size_t i = 0; i < engine.config->nic_count && !engine.config->listen_count; i++) {
 		struct kg_addr addrs[KG_MEDIA_NIC_ADDRS];
 		unsigned count = nic_addresses(&engine.config->nics[i], addrs);
 
-		for (unsigned j = 0; j < count && options.listen_count < room; j++) {
-			addrs[j].port = 5060;
-			options.listen[options.listen_count++].addr = addrs[j];
+		for (unsigned j = 0; j < count && options.listen_count + 1 < room; j++) {
+			addrs[j].port = SIP_DEFAULT_PORT;
+			options.listen[options.listen_count++] = (struct sip_listen){SIP_UDP, addrs[j]};
+			options.listen[options.listen_count++] = (struct sip_listen){SIP_TCP, addrs[j]};
 		}
 	}
 	if (!options.listen_count) {
@@ -410,6 +448,7 @@ static const struct room {
 	{"media", start_media, stop_media},
 	{"books", start_books, stop_books},
 	{"calls", start_calls, stop_calls},
+	{"dns", start_dns, stop_dns},
 	{"sip", start_sip, stop_sip},
 	{"health", start_health, stop_health},
 	{"api", start_api, stop_api},
@@ -468,6 +507,18 @@ static void reload_line(const char *line, void *arg)
 	fprintf(arg, "%s\n", line);
 }
 
+// Connections that stand stay; wrong files leave the old ones in force.
+static void reload_tls(const struct config *config, FILE *out)
+{
+	const struct sip_tls_files files = tls_files(config);
+	char err[256], line[512];
+
+	if (sip_stack_reload_tls(engine.stack, &files, err) == 0)
+		return;
+	snprintf(line, sizeof(line), "%s: sip.tls: %s; the old files stay in force", config->file, err);
+	reload_line(line, out);
+}
+
 // Read the file again. A wrong file changes nothing. Returns: 0 or -errno, and what there is to say in *report.
 static int reload(void *arg, char **report)
 {
@@ -492,6 +543,7 @@ static int reload(void *arg, char **report)
 	log_init(next->log_level, next->log_json);
 	calls_reload(engine.calls, next);
 	sip_stack_set_limits(engine.stack, &next->limits);
+	reload_tls(next, out);
 	api_set_config(engine.api, next);
 	cdr_reopen(engine.cdr);
 	config_destroy(now);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "router.h"
 
@@ -22,9 +24,14 @@ int router_trunk(const struct config *config, const struct kg_addr *source)
 	return best;
 }
 
-static bool route_matches(
-	const struct config_route *route, int trunk, const char *to, const char *from, const struct kg_addr *source)
+static bool route_matches(const struct config_route *route, int trunk, const char *endpoint, const char *to,
+	const char *from, const struct kg_addr *source)
 {
+	bool endpoint_wanted = *route->match_endpoint;
+
+	if (endpoint_wanted && (!endpoint || (strcmp(route->match_endpoint, "*") != 0 &&
+						     strcmp(route->match_endpoint, endpoint) != 0)))
+		return false;
 	return (route->match_trunk < 0 || route->match_trunk == trunk) &&
 	       (!route->has_to || regexec(&route->to, to, 0, NULL, 0) == 0) &&
 	       (!route->has_from || regexec(&route->from, from, 0, NULL, 0) == 0) &&
@@ -33,7 +40,7 @@ static bool route_matches(
 
 // A next hop that a peer names is used only where it is a trunk's own address: its target, or a host that is named in
 // `from`.
-static int trunk_of_host(const struct config *config, const struct kg_addr *host)
+static int trunk_of_address(const struct config *config, const struct kg_addr *host)
 {
 	for (size_t i = 0; i < config->trunk_count; i++) {
 		const struct config_trunk *trunk = &config->trunks[i];
@@ -48,13 +55,45 @@ static int trunk_of_host(const struct config *config, const struct kg_addr *host
 	return -1;
 }
 
+static int trunk_of_name(const struct config *config, const char *host)
+{
+	for (size_t i = 0; i < config->trunk_count; i++)
+		if (*config->trunks[i].target_host && strcasecmp(config->trunks[i].target_host, host) == 0)
+			return (int)i;
+	return -1;
+}
+
+// How a trunk is spoken to where its peer's URI does not say.
+static void hop_transport(const struct config_trunk *trunk, struct router_hop *hop)
+{
+	static const char *const params[] = {"", ";transport=udp", ";transport=tcp", ";transport=tls"};
+	size_t length = strlen(hop->next);
+
+	hop->udp_only = trunk->transport == SIP_UDP + 1;
+	if (trunk->transport && strncasecmp(hop->next, "sips:", 5) != 0 && !strcasestr(hop->next, ";transport="))
+		snprintf(hop->next + length, sizeof(hop->next) - length, "%s", params[trunk->transport]);
+}
+
+// Where a trunk's media is looked for while nobody knows its address.
+static struct kg_addr trunk_place(const struct config_trunk *trunk)
+{
+	struct kg_addr place = trunk->target;
+
+	if (!place.family && trunk->from_count)
+		place = trunk->from[0].addr;
+	if (!place.port)
+		place.port = SIP_DEFAULT_PORT;
+	return place;
+}
+
 // Follow the Route that is left after ours was popped, else the Request-URI, which is kept (RFC 3261 16.4, 16.6).
 static int hop_next(const struct config *config, const struct sip_msg *invite, const struct sip_uri *request_uri,
 	bool (*is_ours)(void *arg, const char *host, uint16_t port), void *arg, struct router_hop *hop)
 {
 	struct sip_uri uri = *request_uri, first;
-	unsigned skip = 0;
 	const char *text = sip_msg_header(invite, "Route", 0);
+	char *next = NULL;
+	unsigned skip = 0;
 	int trunk;
 
 	if (text && sip_uri_parse(text, &first) == 0 && is_ours(arg, first.host, first.port))
@@ -64,43 +103,66 @@ static int hop_next(const struct config *config, const struct sip_msg *invite, c
 			return -403;
 		snprintf(hop->routes[hop->route_count++], sizeof(hop->routes[0]), "%s", text);
 	}
-	if (kg_addr_parse(&hop->target, uri.host, uri.port ? uri.port : 5060) != 0)
-		return -403;
-	trunk = trunk_of_host(config, &hop->target);
+	trunk = kg_addr_parse(&hop->target, uri.host, uri.port ? uri.port : SIP_DEFAULT_PORT) == 0
+			? trunk_of_address(config, &hop->target)
+			: trunk_of_name(config, uri.host);
 	if (trunk < 0)
 		return -403;
-	hop->trunk = (unsigned)trunk;
-	if (strlen(sip_msg_request_uri(invite)) >= sizeof(hop->request_uri))
+	if (!hop->target.family)
+		hop->target = trunk_place(&config->trunks[trunk]);
+	next = sip_uri_extract(hop->route_count ? hop->routes[0] : sip_msg_request_uri(invite));
+	if (!next || strlen(next) + 16 >= sizeof(hop->next) ||
+		strlen(sip_msg_request_uri(invite)) >= sizeof(hop->request_uri)) {
+		free(next);
 		return -403;
+	}
+	snprintf(hop->next, sizeof(hop->next), "%s", next);
+	free(next);
+	hop->trunk = (unsigned)trunk;
+	hop_transport(&config->trunks[trunk], hop);
 	snprintf(hop->request_uri, sizeof(hop->request_uri), "%s", sip_msg_request_uri(invite));
 	return 0;
 }
 
-static int hop_trunk(const struct config *config, const struct config_route *route, unsigned trunk,
+// Host and port of a trunk as a URI has them.
+static void trunk_host(const struct config_trunk *trunk, char *out, size_t size)
+{
+	uint16_t usual = trunk->transport == SIP_TLS + 1 ? SIP_DEFAULT_TLS_PORT : SIP_DEFAULT_PORT;
+	char ip[KG_ADDR_STRLEN];
+
+	if (*trunk->target_host)
+		snprintf(out, size, trunk->target_port ? "%s:%u" : "%s", trunk->target_host, trunk->target_port);
+	else if (trunk->target.port == usual)
+		snprintf(out, size, trunk->target.family == 4 ? "%s" : "[%s]",
+			kg_addr_ip(&trunk->target, ip, sizeof(ip)));
+	else
+		kg_addr_text(&trunk->target, out, size);
+}
+
+static int hop_trunk(const struct config *config, const struct config_route *route, unsigned number,
 	const struct sip_uri *request_uri, struct router_hop *hop)
 {
-	const char *user = request_uri->user;
-	char host[KG_ADDR_STRLEN];
+	const struct config_trunk *trunk = &config->trunks[number];
+	const char *user = request_uri->user, *scheme = "sip";
 	size_t length = strlen(user);
+	char host[160];
 
-	hop->trunk = trunk;
-	hop->target = config->trunks[trunk].target;
+	hop->trunk = number;
+	hop->target = trunk_place(trunk);
 	user += route->strip < length ? route->strip : length;
-	if (hop->target.port == 5060) {
-		char ip[KG_ADDR_STRLEN];
-
-		kg_addr_ip(&hop->target, ip, sizeof(ip));
-		snprintf(host, sizeof(host), hop->target.family == 4 ? "%s" : "[%s]", ip);
-	} else {
-		kg_addr_text(&hop->target, host, sizeof(host));
-	}
-	snprintf(hop->request_uri, sizeof(hop->request_uri), "sip:%s%s%s%s", route->prefix, user,
+	if (trunk->target_uri && strncmp(trunk->target_uri, "sips:", 5) == 0)
+		scheme = "sips";
+	trunk_host(trunk, host, sizeof(host));
+	snprintf(hop->request_uri, sizeof(hop->request_uri), "%s:%s%s%s%s", scheme, route->prefix, user,
 		*route->prefix || *user ? "@" : "", host);
+	snprintf(hop->next, sizeof(hop->next), "%s:%s", scheme, host);
+	hop_transport(trunk, hop);
 	return 0;
 }
 
-int router_resolve(const struct config *config, int trunk, const struct sip_msg *invite, const struct kg_addr *source,
-	bool (*is_ours)(void *arg, const char *host, uint16_t port), void *arg, struct router_hop *out, unsigned max)
+int router_resolve(const struct config *config, int trunk, const char *endpoint, const struct sip_msg *invite,
+	const struct kg_addr *source, bool (*is_ours)(void *arg, const char *host, uint16_t port), void *arg,
+	struct router_hop *out, unsigned max)
 {
 	struct sip_uri request_uri, from;
 	const struct config_route *route = NULL;
@@ -112,7 +174,7 @@ int router_resolve(const struct config *config, int trunk, const struct sip_msg 
 	if (sip_uri_parse(sip_msg_from(invite), &from) != 0)
 		memset(&from, 0, sizeof(from));
 	for (size_t i = 0; i < config->route_count && !route; i++)
-		if (route_matches(&config->routes[i], trunk, request_uri.user, from.user, source))
+		if (route_matches(&config->routes[i], trunk, endpoint, request_uri.user, from.user, source))
 			route = &config->routes[i];
 	if (!route)
 		return -404;
@@ -127,7 +189,7 @@ int router_resolve(const struct config *config, int trunk, const struct sip_msg 
 		else
 			status = hop_trunk(config, route, route->targets[i].trunk, &request_uri, hop);
 		// Back to where it came from only where the route names that trunk: a match for "any" did not mean it.
-		if (status == 0 && (int)hop->trunk == trunk && route->match_trunk != trunk)
+		if (status == 0 && trunk >= 0 && (int)hop->trunk == trunk && route->match_trunk != trunk)
 			status = -482;
 		if (status == 0)
 			count++;

@@ -119,7 +119,8 @@ static void an_invite_goes_where_its_route_says(void **state)
 			"Content-Length: 0\r\n\r\n",
 			c->uri, c->from, c->uri, c->routes);
 		assert_int_equal(sip_msg_parse(text, strlen(text), &msg, &why), 0);
-		result = router_resolve(config, router_trunk(config, &source), msg, &source, is_ours, NULL, hops, 4);
+		result = router_resolve(
+			config, router_trunk(config, &source), NULL, msg, &source, is_ours, NULL, hops, 4);
 		assert_int_equal(result, c->result);
 		if (result > 0) {
 			assert_string_equal(hops[0].request_uri, c->request_uri);

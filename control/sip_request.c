@@ -222,7 +222,7 @@ static bool way_read(
 static const char *host_of(struct sip_stack *stack, const struct sip_located *located)
 {
 	if (*located->host)
-		return stack_name(stack, located->host);
+		return sip_stack_name(stack, located->host);
 	return located->count ? stack_peer_name(stack, &located->targets[0].addr) : NULL;
 }
 

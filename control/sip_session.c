@@ -109,6 +109,7 @@ static void session_unlink(struct sip_session *session)
 static void session_release(struct sip_session *session)
 {
 	headers_list_free(session->held_headers);
+	free(session->endpoint);
 	free(session->told_sdp);
 	free(session->call_id);
 	free(session->branch);
@@ -363,6 +364,11 @@ int sip_session_bye(struct sip_session *session, const char *const *extra)
 	if (error)
 		session_over(session);
 	return error;
+}
+
+const char *sip_session_endpoint(const struct sip_session *session)
+{
+	return session->endpoint;
 }
 
 void sip_session_set_user(struct sip_session *session, void *user)

@@ -121,11 +121,18 @@ struct sip_stack_options {
 		size_t length);
 	const char *user_agent; // "kedge/0.1"
 	struct sip_limits_config limits;
+	struct sip_tls_files tls; // for tls and wss listeners, and for TLS to trunks; copied
+	struct sip_wires_limits wires;
 };
 
 // Returns: 0, or -errno with a sentence in err (256 bytes).
 int sip_stack_open(const struct sip_stack_options *options, struct sip_stack **out, char *err);
 void sip_stack_close(struct sip_stack *stack); // frees every session (freed is called)
+// The same text by the same pointer, as long as the stack lives (struct sip_flow.host).
+const char *sip_stack_name(struct sip_stack *stack, const char *host);
+// As sip_wires_reload and sip_wires_counts.
+int sip_stack_reload_tls(struct sip_stack *stack, const struct sip_tls_files *files, char *err);
+void sip_stack_wires(const struct sip_stack *stack, struct sip_wires_counts *out);
 void sip_stack_set_limits(struct sip_stack *stack, const struct sip_limits_config *limits);
 
 struct sip_counts {
@@ -143,6 +150,8 @@ void sip_stack_counts(const struct sip_stack *stack, struct sip_counts *out);
 void sip_stack_drops(
 	const struct sip_stack *stack, void (*fn)(const char *reason, uint64_t count, void *arg), void *arg);
 
+// UAS: the user as whom the caller proved itself (RFC 3261 22); NULL: it was not asked.
+const char *sip_session_endpoint(const struct sip_session *session);
 void sip_session_set_user(struct sip_session *session, void *user);
 
 // UAC: send an INVITE. Call-ID, tags, CSeq, Via, Contact, Max-Forwards and Route are made here.

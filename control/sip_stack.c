@@ -255,6 +255,29 @@ void sip_stack_broken(void *arg, const struct sip_flow *flow, int error, const c
 	sip_txs_broken(stack->txs, flow->connection, error);
 }
 
+static void sip_stack_garbage(void *arg, const struct sip_flow *flow, const char *why)
+{
+	struct sip_stack *stack = arg;
+	char addr[KG_ADDR_STRLEN];
+
+	stack_drop(stack, why);
+	if (guard_knows(stack, &flow->remote))
+		stack_log(stack, KG_LOG_WARN, NULL, "no SIP from %s by %s: %s; the connection is closed",
+			kg_addr_text(&flow->remote, addr, sizeof(addr)), sip_transport_name(flow->transport), why);
+	else
+		guard_malformed(stack, &flow->remote, why);
+}
+
+int sip_stack_reload_tls(struct sip_stack *stack, const struct sip_tls_files *files, char *err)
+{
+	return sip_wires_reload(stack->wire, files, err);
+}
+
+void sip_stack_wires(const struct sip_stack *stack, struct sip_wires_counts *out)
+{
+	sip_wires_counts(stack->wire, out);
+}
+
 static void on_stray(void *arg, const struct sip_msg *msg)
 {
 	struct sip_stack *stack = arg;
@@ -273,7 +296,7 @@ static void on_advertised(void *arg, const struct kg_addr *local, struct kg_addr
 
 // --- what the rest builds with ------------------------------------------------------------------------------------
 
-const char *stack_name(struct sip_stack *stack, const char *host)
+const char *sip_stack_name(struct sip_stack *stack, const char *host)
 {
 	for (unsigned i = 0; i < stack->name_count; i++)
 		if (strcasecmp(stack->names[i], host) == 0)
@@ -389,10 +412,10 @@ int sip_stack_create(const struct sip_stack_options *options, struct sip_wire *w
 
 int sip_stack_open(const struct sip_stack_options *options, struct sip_stack **out, char *err)
 {
-	struct sip_wire_events events = {
-		.message = sip_stack_message, .refused = sip_stack_refused, .broken = sip_stack_broken};
-	struct kg_addr udp[16];
-	unsigned udp_count = 0;
+	struct sip_wire_events events = {.message = sip_stack_message,
+		.refused = sip_stack_refused,
+		.broken = sip_stack_broken,
+		.garbage = sip_stack_garbage};
 	struct sip_stack *stack;
 	int error = sip_stack_create(options, NULL, &stack);
 
@@ -401,10 +424,8 @@ int sip_stack_open(const struct sip_stack_options *options, struct sip_stack **o
 		return error;
 	}
 	events.arg = stack;
-	for (unsigned i = 0; i < options->listen_count; i++)
-		if (options->listen[i].transport == SIP_UDP)
-			udp[udp_count++] = options->listen[i].addr;
-	error = sip_udp_open(options->base, udp, udp_count, &events, &stack->wire, err);
+	error = sip_wires_open(options->base, options->listen, options->listen_count, &options->tls, &options->wires,
+		&events, &stack->wire, err);
 	if (error) {
 		sip_stack_close(stack);
 		return error;

@@ -86,7 +86,8 @@ struct sip_session {
 	struct sip_tx *serving;                    // UAS: the INVITE
 	struct sip_tx *cancel;
 	struct fork forks[SIP_FORKS];
-	int chosen; // the fork that was answered; -1: none
+	int chosen;     // the fork that was answered; -1: none
+	char *endpoint; // UAS: who the caller proved to be; NULL: it was not asked
 	struct sip_policy policy;
 	bool late; // the INVITE had no SDP: the offer is the called party's
 	enum { REL_NONE, REL_SUPPORTED, REL_REQUIRED } peer_rel; // UAS: what the caller says of 100rel

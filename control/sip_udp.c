@@ -14,7 +14,7 @@
 #include <event2/event.h>
 
 #include "sip_msg.h"
-#include "sip_wire.h"
+#include "sip_wire_addr.h"
 
 #define BATCH 8
 #define BATCHES_A_WAKE 1 // then others have their turn: a next hop that is found must be known before the ACK is
@@ -35,43 +35,6 @@ struct udp {
 	unsigned count;
 	char (*buffers)[SIP_MAX_MESSAGE + 1]; // BATCH of them
 };
-
-static socklen_t sockaddr_write(const struct kg_addr *addr, struct sockaddr_storage *out)
-{
-	memset(out, 0, sizeof(*out));
-	if (addr->family == 4) {
-		struct sockaddr_in *in = (struct sockaddr_in *)out;
-
-		in->sin_family = AF_INET;
-		in->sin_port = htons(addr->port);
-		memcpy(&in->sin_addr, addr->ip, 4);
-		return sizeof(*in);
-	}
-	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)out;
-
-	in6->sin6_family = AF_INET6;
-	in6->sin6_port = htons(addr->port);
-	memcpy(&in6->sin6_addr, addr->ip, 16);
-	return sizeof(*in6);
-}
-
-static void sockaddr_read(const struct sockaddr_storage *from, struct kg_addr *out)
-{
-	memset(out, 0, sizeof(*out));
-	if (from->ss_family == AF_INET) {
-		const struct sockaddr_in *in = (const struct sockaddr_in *)from;
-
-		out->family = 4;
-		out->port = ntohs(in->sin_port);
-		memcpy(out->ip, &in->sin_addr, 4);
-	} else if (from->ss_family == AF_INET6) {
-		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)from;
-
-		out->family = 6;
-		out->port = ntohs(in6->sin6_port);
-		memcpy(out->ip, &in6->sin6_addr, 16);
-	}
-}
 
 static int error_of(const struct msghdr *header)
 {
@@ -117,7 +80,7 @@ static int batch_read(struct listener *listener)
 
 	memset(headers, 0, sizeof(headers));
 	for (unsigned i = 0; i < BATCH; i++) {
-		iov[i] = (struct iovec){udp->buffers[i], sizeof(udp->buffers[i]) - 1};
+		iov[i] = (struct iovec){udp->buffers[i], SIP_MAX_MESSAGE};
 		headers[i].msg_hdr = (struct msghdr){
 			.msg_name = &from[i], .msg_namelen = sizeof(from[i]), .msg_iov = &iov[i], .msg_iovlen = 1};
 	}
@@ -125,7 +88,7 @@ static int batch_read(struct listener *listener)
 	for (int i = 0; i < count; i++) {
 		struct sip_flow flow = {.transport = SIP_UDP, .local = listener->local};
 
-		sockaddr_read(&from[i], &flow.remote);
+		wire_sockaddr_read(&from[i], &flow.remote);
 		udp->buffers[i][headers[i].msg_len] = '\0';
 		if (flow.remote.family && flow.remote.port)
 			udp->events.message(udp->events.arg, &flow, udp->buffers[i], headers[i].msg_len);
@@ -149,27 +112,24 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 static struct listener *listener_find(struct udp *udp, const struct kg_addr *local)
 {
-	static const uint8_t any[16];
-
 	for (unsigned i = 0; i < udp->count; i++)
 		if (kg_addr_same(&udp->listeners[i].local, local))
 			return &udp->listeners[i];
 	for (unsigned i = 0; i < udp->count; i++)
 		if (udp->listeners[i].local.family == local->family && udp->listeners[i].local.port == local->port &&
-			memcmp(udp->listeners[i].local.ip, any, sizeof(any)) == 0)
+			wire_addr_is_any(&udp->listeners[i].local))
 			return &udp->listeners[i];
 	return NULL;
 }
 
 static int udp_send(struct sip_wire *wire, struct sip_flow *flow, const char *data, size_t length)
 {
-	const struct kg_addr *local = &flow->local, *remote = &flow->remote;
 	struct udp *udp = (struct udp *)wire;
-	struct listener *listener = listener_find(udp, local);
+	struct listener *listener = listener_find(udp, &flow->local);
 	struct sockaddr_storage to;
-	socklen_t to_length = sockaddr_write(remote, &to);
+	socklen_t to_length = wire_sockaddr_write(&flow->remote, &to);
 
-	if (!listener || local->family != remote->family)
+	if (!listener || flow->local.family != flow->remote.family)
 		return -EADDRNOTAVAIL;
 	for (int i = 0; i < 3; i++) {
 		if (sendto(listener->fd, data, length, MSG_DONTWAIT, (struct sockaddr *)&to, to_length) >= 0)
@@ -204,7 +164,7 @@ static int listener_open(struct listener *listener, struct event_base *base)
 	bool v6 = listener->local.family == 6;
 	int one = 1, size = SOCKET_BUFFER;
 	struct sockaddr_storage addr;
-	socklen_t length = sockaddr_write(&listener->local, &addr);
+	socklen_t length = wire_sockaddr_write(&listener->local, &addr);
 
 	listener->fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (listener->fd < 0)
@@ -220,28 +180,6 @@ static int listener_open(struct listener *listener, struct event_base *base)
 		return -errno;
 	listener->event = event_new(base, listener->fd, EV_READ | EV_PERSIST, on_readable, listener);
 	return listener->event && event_add(listener->event, NULL) == 0 ? 0 : -ENOMEM;
-}
-
-static void open_explain(int error, const struct kg_addr *local, char *err)
-{
-	char addr[KG_ADDR_STRLEN];
-
-	kg_addr_text(local, addr, sizeof(addr));
-	if (error == -EADDRINUSE)
-		snprintf(err, 256,
-			"udp:%s is taken by another process: stop it (ss -ulnp shows it) or write another "
-			"address in sip.listen",
-			addr);
-	else if (error == -EADDRNOTAVAIL)
-		snprintf(err, 256,
-			"udp:%s is no address of this machine: correct sip.listen, or give it to an "
-			"interface (ip address add)",
-			addr);
-	else if (error == -EACCES)
-		snprintf(err, 256, "udp:%s needs a privilege: start as root or take a port above 1023 in sip.listen",
-			addr);
-	else
-		snprintf(err, 256, "udp:%s cannot be opened: %s", addr, strerror(-error));
 }
 
 int sip_udp_open(struct event_base *base, const struct kg_addr *listen, unsigned count,
@@ -264,7 +202,7 @@ int sip_udp_open(struct event_base *base, const struct kg_addr *listen, unsigned
 		*listener = (struct listener){.udp = udp, .local = listen[udp->count], .fd = -1};
 		error = listener_open(listener, base);
 		if (error) {
-			open_explain(error, &listener->local, err);
+			wire_listen_explain(error, SIP_UDP, &listener->local, err);
 			udp->count++; // to be closed too
 			goto fail;
 		}
@@ -274,11 +212,4 @@ int sip_udp_open(struct event_base *base, const struct kg_addr *listen, unsigned
 fail:
 	udp_close(&udp->wire);
 	return error;
-}
-
-const char *sip_transport_name(enum sip_transport transport)
-{
-	static const char *const names[SIP_TRANSPORTS] = {"UDP", "TCP", "TLS", "WS", "WSS"};
-
-	return transport < SIP_TRANSPORTS ? names[transport] : "";
 }

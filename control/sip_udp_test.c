@@ -29,10 +29,10 @@ static struct {
 static void on_message(void *arg, const struct sip_flow *flow, const char *data, size_t length)
 {
 	t.datagrams++;
-	assert_int_equal(flow->transport, SIP_UDP);
-	assert_int_equal(data[length], 0);
 	t.local = flow->local;
 	t.remote = flow->remote;
+	assert_int_equal(flow->transport, SIP_UDP);
+	assert_int_equal(data[length], '\0');
 	snprintf(t.data, sizeof(t.data), "%.*s", (int)length, data);
 }
 
@@ -81,16 +81,16 @@ static int tear_down(void **state)
 	return 0;
 }
 
+static int send_text(const struct kg_addr *local, const struct kg_addr *remote, const char *text)
+{
+	struct sip_flow flow = {.transport = SIP_UDP, .local = *local, .remote = *remote};
+
+	return t.wire->send(t.wire, &flow, text, strlen(text));
+}
+
 static void turn(void)
 {
 	event_base_loop(t.base, EVLOOP_NONBLOCK);
-}
-
-static int send_text(const struct kg_addr *from, const struct kg_addr *to, const char *text)
-{
-	struct sip_flow flow = {.local = *from, .remote = *to};
-
-	return t.wire->send(t.wire, &flow, text, strlen(text));
 }
 
 static void goes_from_the_listener_that_is_named(void **state)
