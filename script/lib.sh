@@ -7,7 +7,8 @@ PACKAGES_BUILD="gcc g++ libc6-dev clang llvm meson ninja-build pkg-config python
 	libdpdk-dev libosip2-dev libevent-dev libssl-dev libfyaml-dev libc-ares-dev libjansson-dev libjemalloc-dev libmnl-dev libbpf-dev libxdp-dev libcmocka-dev
 	linux-libc-dev"
 PACKAGES_DEMO="iproute2 procps tcpdump sip-tester asterisk-core-sounds-en-wav"
-PACKAGES_TEST="$PACKAGES_DEMO baresip-core libclang-rt-14-dev nftables conntrack tshark"
+PACKAGES_TEST="$PACKAGES_DEMO baresip-core libclang-rt-14-dev nftables conntrack tshark
+	kamailio kamailio-tls-modules kamailio-websocket-modules"
 PACKAGES_BENCH="dpdk gnuplot-nox rtpengine-daemon iproute2 procps"
 
 die() {

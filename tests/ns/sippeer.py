@@ -73,8 +73,8 @@ class Message:
 
     @property
     def contact(self):
-        found = re.search(r"<?(sips?:[^>;\s]+)", self.get("contact", ""))
-        return found.group(1) if found else None
+        found = re.search(r"<(sips?:[^>\s]+)>|^(sips?:[^;\s]+)", self.get("contact", ""))
+        return found.group(1) or found.group(2) if found else None
 
     @property
     def user(self):
@@ -228,7 +228,7 @@ class Dialog:
     def __init__(self, peer):
         self.peer, self.invite, self.answer = peer, None, None
         self.tag, self.remote_tag, self.remote_uri = new_id(), None, None
-        self.cseq, self.caller, self.ack_sent = 1, False, None
+        self.cseq, self.caller, self.ack_sent, self.routes = 1, False, None, []
 
     # --- the side that calls
 
@@ -251,7 +251,7 @@ class Dialog:
             f"a response that fits no request of ours:\n{got}"
         if 200 <= got.status < 300:
             self.answer, self.remote_tag, self.remote_uri = got, got.to_tag, got.contact
-            self.remote = got.get("to")
+            self.remote, self.routes = got.get("to"), got.all("record-route")[::-1]
         return got
 
     def ack(self, body=""):
@@ -275,7 +275,7 @@ class Dialog:
         self = cls(peer)
         self.invite, self.call_id, self.to = invite, invite.call_id, invite.source
         self.remote_tag, self.remote_uri = invite.from_tag, invite.contact
-        self.remote = invite.get("from")
+        self.remote, self.routes = invite.get("from"), invite.all("record-route")
         self.local = invite.get("to") + f";tag={self.tag}"
         self.cseq = 100
         return self
@@ -296,8 +296,8 @@ class Dialog:
     def send(self, method, cseq, body="", branch=None, headers=()):
         peer = self.peer
         base = [("Via", f"SIP/2.0/UDP {peer.host}:{peer.port};rport;branch={branch or 'z9hG4bK' + new_id()}"),
-                ("Max-Forwards", "70"), ("From", self.local), ("To", self.remote), ("Call-ID", self.call_id),
-                ("CSeq", f"{cseq} {method}")]
+                ("Max-Forwards", "70"), *(("Route", route) for route in self.routes), ("From", self.local),
+                ("To", self.remote), ("Call-ID", self.call_id), ("CSeq", f"{cseq} {method}")]
         return peer.send(f"{method} {self.remote_uri} SIP/2.0", base + list(headers), body, self.to)
 
     def bye(self):
