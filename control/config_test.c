@@ -198,7 +198,8 @@ static void wrong_files_get_helpful_errors(void **state)
 		      "strangers_per_s: 0, cps: many, calls: 1}}\n",
 			"k.yaml:4: sip.strangers: \"ignore\" is not known here: write reject or silent\n"
 			"k.yaml:4: sip.limits.calls: is no key: write one of message_bytes, headers, source_per_s, "
-			"strangers_per_s, cps\n"
+			"strangers_per_s, cps, connections, "
+			"connections_per_source\n"
 			"k.yaml:4: sip.limits.message_bytes: \"1499\" does not fit: write a number from 1500 to 65535\n"
 			"k.yaml:4: sip.limits.headers: \"129\" does not fit: write a number from 32 to 128\n"
 			"k.yaml:4: sip.limits.source_per_s: \"0\" does not fit: write a number from 1 to 100000\n"

@@ -274,6 +274,18 @@ static const char *peer_name(void *arg, const struct kg_addr *peer)
 		       : NULL;
 }
 
+static bool has_endpoints(void *arg)
+{
+	return engine.config->endpoint_count > 0;
+}
+
+static const char *password_of(void *arg, const char *user)
+{
+	const struct config_endpoint *endpoint = config_endpoint(engine.config, user);
+
+	return endpoint ? endpoint->password : NULL;
+}
+
 static struct sip_tls_files tls_files(const struct config *config)
 {
 	return (struct sip_tls_files){
@@ -303,6 +315,9 @@ static int start_sip(void)
 		.advertised = advertised,
 		.behind_nat = behind_nat,
 		.peer_name = peer_name,
+		.has_endpoints = has_endpoints,
+		.password_of = password_of,
+		.realm = engine.config->realm,
 		.dns = engine.dns,
 		.tls = tls_files(engine.config),
 		.wires = {.connections = engine.config->connections,

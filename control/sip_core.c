@@ -75,8 +75,8 @@ static bool refuse_overload(struct sip_stack *stack, struct sip_msg *msg)
 	return status != 0;
 }
 
-static void invite_outside(
-	struct sip_stack *stack, struct sip_msg *msg, enum sip_source source, const struct sip_policy *policy)
+static void invite_outside(struct sip_stack *stack, struct sip_msg *msg, enum sip_source source,
+	const struct sip_policy *policy, const char *endpoint)
 {
 	const char *hops = sip_msg_header(msg, "Max-Forwards", 0);
 
@@ -91,7 +91,7 @@ static void invite_outside(
 	else if (source != SIP_SOURCE_PROXY && is_merged(stack, msg))
 		stack_answer(stack, msg, 482, NULL);
 	else if (!refuse_overload(stack, msg))
-		uas_invite(stack, msg, policy);
+		uas_invite(stack, msg, policy, endpoint);
 }
 
 // These mean nothing without a dialog.
@@ -105,12 +105,18 @@ static void request_outside(struct sip_stack *stack, struct sip_msg *msg)
 	enum sip_source source = stack->options.ops->known_source(stack->options.arg, sip_msg_source(msg));
 	bool has_tag = sip_msg_to_tag(msg) != NULL;
 	enum sip_method method = sip_msg_method(msg);
+	char endpoint[DIGEST_FIELD] = "";
 	struct sip_policy policy;
 	struct sip_uri uri;
 
 	if (source == SIP_SOURCE_STRANGER) {
-		guard_refuse(stack, msg);
-		return;
+		// An INVITE with a To tag belongs to no dialog of ours: it need not be asked who it is.
+		if (method != SIP_INVITE || has_tag || !auth_wanted(stack))
+			guard_refuse(stack, msg);
+		else if (auth_admits(stack, msg, endpoint))
+			source = SIP_SOURCE_PARTY;
+		if (source == SIP_SOURCE_STRANGER)
+			return;
 	}
 	policy_of(stack, sip_msg_source(msg), &policy);
 	if (method == SIP_UNKNOWN)
@@ -124,7 +130,7 @@ static void request_outside(struct sip_stack *stack, struct sip_msg *msg)
 	else if (sip_uri_parse(sip_msg_request_uri(msg), &uri) == -EPROTONOSUPPORT)
 		stack_answer(stack, msg, 416, NULL);
 	else if (method == SIP_INVITE)
-		invite_outside(stack, msg, source, &policy);
+		invite_outside(stack, msg, source, &policy, *endpoint ? endpoint : NULL);
 	else if (!refuse_extension(stack, msg, &policy))
 		answer_options(stack, msg, &policy);
 }

@@ -36,6 +36,7 @@ static struct fake {
 	struct sip_exchange *exchange; // the last that was asked for
 	unsigned exchanges_gone;
 	struct sip_policy policy;
+	bool endpoints;                                                          // there are some: alice
 	void (*react)(struct sip_session *session, const char *word, void *arg); // inside a callback
 	unsigned freed, traced, closed;
 } fake;
@@ -223,6 +224,16 @@ static inline void fake_trace(
 	fake.traced++;
 }
 
+static inline bool fake_has_endpoints(void *arg)
+{
+	return fake.endpoints;
+}
+
+static inline const char *fake_password_of(void *arg, const char *user)
+{
+	return strcmp(user, "alice") == 0 ? "secret" : NULL;
+}
+
 static inline void fake_open(void)
 {
 	struct sip_stack_options options = {.ops = &fake_ops,
@@ -230,6 +241,8 @@ static inline void fake_open(void)
 		.listen_count = 1,
 		.source_for = fake_source_for,
 		.trace = fake_trace,
+		.has_endpoints = fake_has_endpoints,
+		.password_of = fake_password_of,
 		.user_agent = "kedge/test"};
 
 	memset(&fake, 0, sizeof(fake));

@@ -26,6 +26,9 @@ struct sip_request {
 	unsigned challenges;
 	uint32_t *cseq;
 	char *username, *password;
+	const char *proof_name; // what answered the last challenge
+	char *proof;
+	char realm[DIGEST_FIELD];          // that asked last
 	const struct sip_request_ops *ops; // NULL: detached
 	void *user;
 };
@@ -34,6 +37,7 @@ static void request_free(struct sip_request *request)
 {
 	sip_locate_cancel(request->locate);
 	sip_msg_unref(request->msg);
+	free(request->proof);
 	free(request->username);
 	free(request->password);
 	free(request);
@@ -125,12 +129,25 @@ static bool attempt_next(struct sip_request *request)
 // Who challenges us gets our credentials: the same request with the next CSeq, by the way that it went.
 static bool challenge_answer(struct sip_request *request, const struct sip_msg *msg)
 {
-	const char *answer[3] = {NULL};
+	const char *answer[] = {NULL, NULL, NULL};
+	char *value;
 
-	if (!request->username || request->challenges == CHALLENGES)
+	if (!request->username || request->challenges == CHALLENGES || !request->msg ||
+		auth_answer(request->msg, msg, request->username, request->password, request->realm, &value) != 0)
 		return false;
 	request->challenges++;
+	free(request->proof);
+	request->proof = value;
+	request->proof_name = sip_msg_status(msg) == 407 ? "Proxy-Authorization" : "Authorization";
+	answer[0] = request->proof_name;
+	answer[1] = value;
 	return sip_request_again(request, answer) == 0;
+}
+
+const char *sip_request_proof(const struct sip_request *request, const char **value)
+{
+	*value = request->proof;
+	return request->proof_name;
 }
 
 int sip_request_again(struct sip_request *request, const char *const *headers)

@@ -43,6 +43,8 @@ struct sip_tx *sip_request_tx(const struct sip_request *request);
 // From inside `response`: the same once more, with the next CSeq and these headers in place of those of their names.
 // Returns: 0, or -errno (the failure in hand then stands).
 int sip_request_again(struct sip_request *request, const char *const *headers);
+// The header that answered its challenge, for the ACK of its 2xx (RFC 3261 22.1). Returns: its name; NULL: none did.
+const char *sip_request_proof(const struct sip_request *request, const char **value);
 const char *sip_request_branch(const struct sip_request *request); // "" while its target is looked for
 const struct sip_flow *sip_request_flow(const struct sip_request *request);
 void sip_request_detach(struct sip_request *request); // it goes on alone and tells nobody

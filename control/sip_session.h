@@ -113,6 +113,10 @@ struct sip_stack_options {
 	// Does this peer sit behind NAT? Then requests in a dialog that has no route go to where its own came from
 	// last, not to its Contact (RFC 3581's idea for requests). NULL: nobody does.
 	bool (*behind_nat)(void *arg, const struct kg_addr *peer);
+	// Endpoints: are there any; the password of one (NULL: no such user). NULL: there are none.
+	bool (*has_endpoints)(void *arg);
+	const char *(*password_of)(void *arg, const char *user);
+	const char *realm; // NULL: "kedge"
 	// The name that the certificate of a peer at this address must prove (lives as long as the stack); NULL: its
 	// address.
 	const char *(*peer_name)(void *arg, const struct kg_addr *peer);
@@ -143,6 +147,7 @@ struct sip_counts {
 	uint64_t responses_in[7], responses_out[7]; // by class, index 1-6
 	uint64_t retransmits_in, retransmits_out, timeouts, extra_2xx;
 	uint64_t refused_sources, stranger_invites;
+	uint64_t challenges, auth_failures;  // of endpoints
 	uint64_t refused[SIP_REFUSAL_COUNT]; // by enum sip_refusal
 };
 void sip_stack_counts(const struct sip_stack *stack, struct sip_counts *out);

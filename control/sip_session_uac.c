@@ -293,6 +293,7 @@ static const struct sip_request_ops invite_ops = {invite_response, invite_failed
 int uac_ack(struct sip_session *session, struct fork *fork, const char *sdp)
 {
 	struct sip_stack *stack = session->stack;
+	const char *proof, *value;
 	struct sip_way way;
 	struct sip_msg *ack = sip_dialog_request(fork->dialog, SIP_ACK, session->cseq, &way);
 	int error = ack ? sip_way_flow(stack, &way, &fork->ack_flow) : -errno;
@@ -301,6 +302,9 @@ int uac_ack(struct sip_session *session, struct fork *fork, const char *sdp)
 		error = sip_txs_add_via(stack->txs, ack, &fork->ack_flow);
 	if (!error)
 		error = sip_msg_add(ack, "User-Agent", stack->user_agent);
+	proof = session->invite ? sip_request_proof(session->invite, &value) : NULL;
+	if (!error && proof)
+		error = sip_msg_add(ack, proof, value);
 	if (!error && sdp)
 		error = sip_msg_set_body(ack, "application/sdp", sdp, strlen(sdp));
 	if (!error) {

@@ -267,7 +267,7 @@ bool uas_cancel(struct sip_stack *stack, struct sip_msg *msg)
 
 // --- INVITE -------------------------------------------------------------------------------------------------------
 
-void uas_invite(struct sip_stack *stack, struct sip_msg *msg, const struct sip_policy *policy)
+void uas_invite(struct sip_stack *stack, struct sip_msg *msg, const struct sip_policy *policy, const char *endpoint)
 {
 	struct sip_session *session = session_create(stack, true);
 	const char *branch = sip_msg_branch(msg), *tag = sip_msg_from_tag(msg);
@@ -279,6 +279,7 @@ void uas_invite(struct sip_stack *stack, struct sip_msg *msg, const struct sip_p
 	session->flow = *sip_msg_flow(msg);
 	session->cseq = sip_msg_cseq(msg);
 	session->policy = *policy;
+	session->endpoint = endpoint ? strdup(endpoint) : NULL;
 	session->late = !sip_msg_has_sdp(msg);
 	session->peer_rel = header_has_token(msg, "Require", "100rel")     ? REL_REQUIRED
 			    : header_has_token(msg, "Supported", "100rel") ? REL_SUPPORTED
@@ -290,7 +291,8 @@ void uas_invite(struct sip_stack *stack, struct sip_msg *msg, const struct sip_p
 	session->remote_tag = strdup(tag ? tag : "");
 	session->serving = sip_tx_serve(stack->txs, msg, &uas_ops, session);
 	session->merge_key = uas_merge_key(msg);
-	if (!session->serving || !session->merge_key || respond(session, NULL, 100, NULL, false, NULL, NULL) != 0) {
+	if (!session->serving || !session->merge_key || (endpoint && !session->endpoint) ||
+		respond(session, NULL, 100, NULL, false, NULL, NULL) != 0) {
 		stack_drop(stack, "no_memory");
 		session_discard(session);
 		return;

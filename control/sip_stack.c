@@ -401,6 +401,8 @@ int sip_stack_create(const struct sip_stack_options *options, struct sip_wire *w
 		error = sip_txs_create(&txs, &stack->txs);
 	if (!error)
 		error = guard_open(stack);
+	if (!error)
+		error = auth_open(stack);
 	if (error) {
 		stack->wire = NULL; // the caller's still
 		sip_stack_close(stack);
@@ -442,6 +444,7 @@ void sip_stack_close(struct sip_stack *stack)
 	while (stack->sessions)
 		session_free(stack->sessions);
 	guard_close(stack);
+	auth_close(stack);
 	sip_txs_destroy(stack->txs);
 	sip_dialogs_fini(&stack->dialogs);
 	sip_table_fini(&stack->pending);

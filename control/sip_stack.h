@@ -3,6 +3,7 @@
 // their own wire and clock. Layers call downwards only: session, dialog, transaction, wire.
 #pragma once
 
+#include "digest.h"
 #include "log.h"
 #include "sip_dialog.h"
 #include "sip_limits.h"
@@ -129,7 +130,9 @@ struct sip_stack {
 	uint64_t log_second; // of the wheel: lines written and kept back in it
 	unsigned log_lines, log_kept_back;
 	bool closing;
-	struct sip_limits *limits;      // of strangers
+	struct sip_limits *limits; // of strangers
+	struct digest_server *digest;
+	struct digest_guess *guess;
 	struct wheel_timer limit_lines; // what is to be said of them
 };
 
@@ -170,6 +173,18 @@ void guard_malformed(struct sip_stack *stack, const struct kg_addr *remote, cons
 // A stranger's request is refused: without a transaction, so that a flood of them costs no memory; or not answered.
 void guard_refuse(struct sip_stack *stack, struct sip_msg *msg);
 void guard_stray(struct sip_stack *stack, const struct sip_msg *msg); // it came to nothing, and is not answered
+
+// sip_auth.c
+int auth_open(struct sip_stack *stack); // 0, -errno
+void auth_close(struct sip_stack *stack);
+bool auth_wanted(const struct sip_stack *stack); // there are endpoints
+// Has a stranger's request proved to come from an endpoint? Else it was challenged, or left without an answer.
+bool auth_admits(struct sip_stack *stack, struct sip_msg *msg, char user[DIGEST_FIELD]);
+// Our answer to a 401 or 407, as the value of its header. Owns: the caller frees *out. Returns: 0, -ENOTSUP: it asks
+// for nothing that we know, -errno.
+// -EACCES: it is `realm` that asks again, which had our answer. realm: who asked.
+int auth_answer(struct sip_msg *request, const struct sip_msg *challenge, const char *username, const char *password,
+	char realm[DIGEST_FIELD], char **out);
 
 // sip_core.c: what comes, by RFC 3261 8.2 and 12.2.2
 void core_request(void *stack, struct sip_msg *msg);
@@ -231,7 +246,8 @@ void fork_clear(struct fork *fork);
 // sip_session_uac.c
 int uac_ack(struct sip_session *session, struct fork *fork, const char *sdp);
 // sip_session_uas.c
-void uas_invite(struct sip_stack *stack, struct sip_msg *msg, const struct sip_policy *policy);
+// endpoint: who the caller proved to be; NULL: it was not asked.
+void uas_invite(struct sip_stack *stack, struct sip_msg *msg, const struct sip_policy *policy, const char *endpoint);
 bool uas_cancel(struct sip_stack *stack, struct sip_msg *msg); // false: no such INVITE
 void uas_ack(struct sip_session *session, struct fork *fork, const struct sip_msg *msg);
 void uas_stop(struct sip_session *session, int status); // final response to an INVITE that waits for one

@@ -18,7 +18,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LOGS = os.path.join(ROOT, "build", "test-logs")
-FUZZ = ("sip", "sdp", "rtp", "config", "dns", "frame", "ws")
+FUZZ = ("sip", "sdp", "rtp", "config", "dns", "frame", "ws", "digest")
 BUILDS = {  # name: (directory, compiler, options)
     "gcc": ("build", "gcc", ["--buildtype=release", "--werror"]),
     "clang": ("build-clang", "clang", ["--buildtype=release", "--werror"]),
