@@ -109,6 +109,18 @@ void sip_stack_counts(const struct sip_stack *stack, struct sip_counts *out)
 	*out = api_fakes.sip;
 }
 
+void sip_stack_wires(const struct sip_stack *stack, struct sip_wires_counts *out)
+{
+	out->connections[SIP_TCP] = 61;
+	out->accepted = 62;
+}
+
+void sip_stack_finals(const struct sip_stack *stack,
+	void (*fn)(bool sent, enum sip_method method, int status, uint64_t count, void *arg), void *arg)
+{
+	fn(true, SIP_INVITE, 486, 63, arg);
+}
+
 void sip_stack_drops(
 	const struct sip_stack *stack, void (*fn)(const char *reason, uint64_t count, void *arg), void *arg)
 {

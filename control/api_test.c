@@ -334,6 +334,9 @@ static void metrics_hold_what_the_contract_names(void **state)
 		assert_metric(text, line, "counter", 2000 + i);
 	}
 	assert_int_equal(times(text, "kedge_sip_drops_total{reason=\"no_via\"} 51\n"), 1);
+	assert_int_equal(
+		times(text, "kedge_sip_finals_total{direction=\"out\",method=\"INVITE\",code=\"486\"} 63\n"), 1);
+	assert_int_equal(times(text, "kedge_sip_connections{transport=\"TCP\"} 61\n"), 1);
 	assert_int_equal(times(text, "kedge_strangers_total 78\n"), 1);
 	assert_int_equal(times(text, "kedge_sip_refused_total{reason=\"trunk_cps\"} 61\n"), 1);
 	assert_int_equal(times(text, "kedge_sip_refused_total{reason=\"stranger\"} 62\n"), 1);

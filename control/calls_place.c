@@ -147,6 +147,22 @@ static bool place_reaches(
 	return false;
 }
 
+// The nic that has this address as its own, or -1.
+static int nic_of_address(struct calls *calls, const struct kg_addr *addr)
+{
+	const struct config *config = calls->options.config;
+	struct kg_addr addrs[KG_MEDIA_NIC_ADDRS];
+
+	for (size_t i = 0; i < config->nic_count; i++) {
+		unsigned count = nic_addresses(calls, &config->nics[i], addr, addr->family, addrs);
+
+		for (unsigned j = 0; j < count; j++)
+			if (kg_addr_same_ip(&addrs[j], addr))
+				return (int)i;
+	}
+	return -1;
+}
+
 int place_find(struct calls *calls, const char *nic, const struct kg_addr *target, struct place *out, char *why)
 {
 	const struct config *config = calls->options.config;
@@ -157,6 +173,16 @@ int place_find(struct calls *calls, const char *nic, const struct kg_addr *targe
 	unsigned count;
 
 	kg_addr_ip(target, ip, sizeof(ip));
+	// A call that comes back to us through a proxy offers our own address, which the kernel reaches by lo. Its leg
+	// lives where that address is; nothing is sent to it, as no nic sends to itself. Max-Forwards ends what only
+	// goes round.
+	if (!error && nic_of_address(calls, target) >= 0) {
+		out->nic = nic_of_address(calls, target);
+		out->ifindex = 0;
+		out->locals[0] = *target;
+		out->count = 1;
+		return 0;
+	}
 	out->nic = *nic ? nic_by_name(config, nic) : error ? -1 : nic_by_interface(config, route.interface);
 	if (error && !*nic) {
 		snprintf(why, CALL_MESSAGE, "the kernel has no route to %s: %s", ip, strerror(-error));

@@ -62,6 +62,31 @@ static void write_sip_drop(const char *reason, uint64_t count, void *arg)
 	labelled(arg, "kedge_sip_drops_total", "reason", reason, count);
 }
 
+static void write_final(bool sent, enum sip_method method, int status, uint64_t count, void *arg)
+{
+	evbuffer_add_printf(arg, "kedge_sip_finals_total{direction=\"%s\",method=\"%s\",code=\"%d\"} %llu\n",
+		sent ? "out" : "in", method ? sip_method_text(method) : "other", status, (unsigned long long)count);
+}
+
+static void write_connections(struct api *api, struct evbuffer *out)
+{
+	struct sip_wires_counts counts = {.opened = 0};
+
+	sip_stack_wires(api->options.stack, &counts);
+	head(out, "kedge_sip_connections", "gauge", "SIP connections that stand, by transport");
+	for (unsigned i = SIP_TCP; i < SIP_TRANSPORTS; i++)
+		labelled(out, "kedge_sip_connections", "transport", sip_transport_name((enum sip_transport)i),
+			counts.connections[i]);
+	head(out, "kedge_sip_connections_total", "counter", "SIP connections and what became of them");
+	labelled(out, "kedge_sip_connections_total", "what", "opened", counts.opened);
+	labelled(out, "kedge_sip_connections_total", "what", "accepted", counts.accepted);
+	labelled(out, "kedge_sip_connections_total", "what", "refused_limit", counts.refused_limit);
+	labelled(out, "kedge_sip_connections_total", "what", "handshake_failed", counts.handshake_failed);
+	labelled(out, "kedge_sip_connections_total", "what", "closed_slow", counts.closed_slow);
+	labelled(out, "kedge_sip_connections_total", "what", "closed_garbage", counts.closed_garbage);
+	labelled(out, "kedge_sip_connections_total", "what", "closed_idle", counts.closed_idle);
+}
+
 static void write_sip(struct api *api, struct evbuffer *out)
 {
 	static const char *const classes[] = {NULL, "1xx", "2xx", "3xx", "4xx", "5xx", "6xx"};
@@ -94,6 +119,12 @@ static void write_sip(struct api *api, struct evbuffer *out)
 	counter(out, "kedge_sip_timeouts_total", counts.timeouts, "transactions that ended by a timer");
 	counter(out, "kedge_sip_extra_2xx_total", counts.extra_2xx, "2xx of further forks, ended by ACK and BYE");
 	counter(out, "kedge_sip_refused_sources_total", counts.refused_sources, "requests refused for their source");
+	counter(out, "kedge_sip_challenges_total", counts.challenges, "401 sent to who may be an endpoint");
+	counter(out, "kedge_sip_auth_failures_total", counts.auth_failures,
+		"credentials of endpoints that were not right");
+	head(out, "kedge_sip_finals_total", "counter", "final SIP responses, copies too, by method and code");
+	sip_stack_finals(api->options.stack, write_final, out);
+	write_connections(api, out);
 	head(out, "kedge_sip_drops_total", "counter", "SIP input that was not used, by reason");
 	sip_stack_drops(api->options.stack, write_sip_drop, out);
 }

@@ -86,6 +86,18 @@ static struct kg_addr trunk_place(const struct config_trunk *trunk)
 	return place;
 }
 
+// RFC 3261 16.6 step 6: a next hop that routes strictly wants to be the Request-URI, which becomes the last Route.
+static void hop_strict(struct router_hop *hop)
+{
+	char last[sizeof(hop->routes[0])];
+
+	if ((size_t)snprintf(last, sizeof(last), "<%s>", hop->request_uri) >= sizeof(last))
+		return; // it could not be told who is called: left as it is
+	snprintf(hop->request_uri, sizeof(hop->request_uri), "%s", hop->next);
+	memmove(hop->routes[0], hop->routes[1], (hop->route_count - 1) * sizeof(hop->routes[0]));
+	snprintf(hop->routes[hop->route_count - 1], sizeof(hop->routes[0]), "%s", last);
+}
+
 // Follow the Route that is left after ours was popped, else the Request-URI, which is kept (RFC 3261 16.4, 16.6).
 static int hop_next(const struct config *config, const struct sip_msg *invite, const struct sip_uri *request_uri,
 	bool (*is_ours)(void *arg, const char *host, uint16_t port), void *arg, struct router_hop *hop)
@@ -119,8 +131,10 @@ static int hop_next(const struct config *config, const struct sip_msg *invite, c
 	snprintf(hop->next, sizeof(hop->next), "%s", next);
 	free(next);
 	hop->trunk = (unsigned)trunk;
-	hop_transport(&config->trunks[trunk], hop);
 	snprintf(hop->request_uri, sizeof(hop->request_uri), "%s", sip_msg_request_uri(invite));
+	if (hop->route_count && !uri.lr)
+		hop_strict(hop);
+	hop_transport(&config->trunks[trunk], hop);
 	return 0;
 }
 

@@ -24,6 +24,7 @@ static void run(const char *data, size_t length, size_t first, size_t step, bool
 	size_t at = 0, given = first, used, put = 0;
 	char *copy = malloc(length + 1); // where one byte too far is seen
 
+	assert_non_null(copy);
 	for (;;) {
 		enum sip_frame_kind kind;
 
@@ -117,6 +118,7 @@ static void a_header_has_an_end(void **state)
 	size_t size = SIP_MAX_MESSAGE + 1;
 	char *data = malloc(size), got[64];
 
+	assert_non_null(data);
 	memset(data, 'x', size);
 	memcpy(data, A, strlen(A));
 	run(data, size, size - 1, 1, false, got, sizeof(got));
@@ -128,7 +130,7 @@ static void a_header_has_an_end(void **state)
 static void the_largest_is_whole(void **state)
 {
 	char *data = malloc(SIP_MAX_MESSAGE), got[64];
-	int head = snprintf(data, 100, A "Content-Length: %zu\r\n\r\n", SIP_MAX_MESSAGE - sizeof(A) - 24);
+	int head = data ? snprintf(data, 100, A "Content-Length: %zu\r\n\r\n", SIP_MAX_MESSAGE - sizeof(A) - 24) : 0;
 
 	assert_int_equal(head, sizeof(A) - 1 + 25);
 	memset(data + head, 'x', SIP_MAX_MESSAGE - (size_t)head);
@@ -170,6 +172,7 @@ static void bytes_are_looked_at_once(void **state)
 		size_t used, length = SIP_MAX_MESSAGE;
 		char *data = malloc(length);
 
+		assert_non_null(data);
 		memset(data, 'x', length);
 		memcpy(data, A, strlen(A));
 		for (size_t given = 1; given <= length; given++) {

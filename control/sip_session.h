@@ -151,6 +151,9 @@ struct sip_counts {
 	uint64_t refused[SIP_REFUSAL_COUNT]; // by enum sip_refusal
 };
 void sip_stack_counts(const struct sip_stack *stack, struct sip_counts *out);
+// Final responses by method and status: fn for each that is not zero.
+void sip_stack_finals(const struct sip_stack *stack,
+	void (*fn)(bool sent, enum sip_method method, int status, uint64_t count, void *arg), void *arg);
 // Malformed and unmatched input by name: calls fn for each {reason, count}.
 void sip_stack_drops(
 	const struct sip_stack *stack, void (*fn)(const char *reason, uint64_t count, void *arg), void *arg);

@@ -97,14 +97,45 @@ static void observe(struct sip_stack *stack, bool sent, const struct sip_flow *f
 		stack->options.trace(stack->options.arg, sent, flow, msg, data, length);
 }
 
+// A final response, once for each time that it goes over the wire.
+static void final_note(struct sip_stack *stack, bool sent, enum sip_method method, int status)
+{
+	if (status >= 200 && status < 200 + SIP_FINALS)
+		stack->finals[sent][method][status - 200]++;
+}
+
+void sip_stack_finals(const struct sip_stack *stack,
+	void (*fn)(bool sent, enum sip_method method, int status, uint64_t count, void *arg), void *arg)
+{
+	for (unsigned sent = 0; sent < 2; sent++)
+		for (unsigned method = 0; method < SIP_METHOD_COUNT; method++)
+			for (int i = 0; i < SIP_FINALS; i++)
+				if (stack->finals[sent][method][i])
+					fn(sent, (enum sip_method)method, 200 + i, stack->finals[sent][method][i], arg);
+}
+
+// The method that a response of ours answers, by its CSeq.
+static enum sip_method method_in(const char *data, size_t length)
+{
+	const char *cseq = memmem(data, length, "\r\nCSeq: ", 8), *end = data + length;
+
+	if (!cseq)
+		return SIP_UNKNOWN;
+	for (cseq += 8; cseq < end && *cseq >= '0' && *cseq <= '9'; cseq++)
+		;
+	cseq++;
+	return cseq < end ? sip_method_find(cseq, strcspn(cseq, "\r")) : SIP_UNKNOWN;
+}
+
 static int on_send(void *arg, struct sip_flow *flow, const char *data, size_t length)
 {
 	struct sip_stack *stack = arg;
 	int error = stack->wire->send(stack->wire, flow, data, length);
 
-	if (strncmp(data, "SIP/2.0 ", 8) == 0 && data[8] >= '1' && data[8] <= '6')
+	if (strncmp(data, "SIP/2.0 ", 8) == 0 && data[8] >= '1' && data[8] <= '6') {
 		stack->counts.responses_out[data[8] - '0']++;
-	else
+		final_note(stack, true, method_in(data, length), atoi(data + 8));
+	} else
 		stack->counts.requests_out[sip_method_find(data, strcspn(data, " "))]++;
 	if (error)
 		stack_drop(stack, "send_failed");
@@ -231,6 +262,8 @@ void sip_stack_message(void *arg, const struct sip_flow *from, const char *data,
 		stack->counts.requests_in[sip_msg_method(msg)]++;
 	else
 		stack->counts.responses_in[sip_msg_status(msg) / 100]++;
+	if (!sip_msg_is_request(msg))
+		final_note(stack, false, sip_msg_method(msg), sip_msg_status(msg));
 	observe(stack, false, &flow, msg, data, length);
 	sip_txs_receive(stack->txs, msg);
 	sip_msg_unref(msg);
@@ -266,6 +299,11 @@ static void sip_stack_garbage(void *arg, const struct sip_flow *flow, const char
 			kg_addr_text(&flow->remote, addr, sizeof(addr)), sip_transport_name(flow->transport), why);
 	else
 		guard_malformed(stack, &flow->remote, why);
+}
+
+static bool on_known(void *arg, const struct kg_addr *remote)
+{
+	return guard_knows(arg, remote);
 }
 
 int sip_stack_reload_tls(struct sip_stack *stack, const struct sip_tls_files *files, char *err)
@@ -417,7 +455,8 @@ int sip_stack_open(const struct sip_stack_options *options, struct sip_stack **o
 	struct sip_wire_events events = {.message = sip_stack_message,
 		.refused = sip_stack_refused,
 		.broken = sip_stack_broken,
-		.garbage = sip_stack_garbage};
+		.garbage = sip_stack_garbage,
+		.known = on_known};
 	struct sip_stack *stack;
 	int error = sip_stack_create(options, NULL, &stack);
 

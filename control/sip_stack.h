@@ -110,6 +110,7 @@ struct sip_session {
 };
 
 #define STACK_NAMES 4096
+#define SIP_FINALS 500
 
 struct sip_stack {
 	struct sip_stack_options options;
@@ -122,6 +123,7 @@ struct sip_stack {
 	char *names[STACK_NAMES]; // of hosts, as flows point to them
 	unsigned name_count;
 	struct sip_counts counts;
+	uint64_t finals[2][SIP_METHOD_COUNT][SIP_FINALS]; // received and sent, by status - 200
 	struct {
 		const char *reason;
 		uint64_t count;

@@ -160,12 +160,14 @@ static void on_accept(struct evconnlistener *evl, evutil_socket_t fd, struct soc
 	struct sip_flow flow = {.transport = listener->listen.transport, .local = listener->listen.addr};
 	struct sockaddr_storage addr = {0};
 	socklen_t size = sizeof(addr);
+	bool known;
 
 	memcpy(&addr, from, (size_t)length);
 	wire_sockaddr_read(&addr, &flow.remote);
 	if (getsockname(fd, (struct sockaddr *)&addr, &size) == 0)
 		wire_sockaddr_read(&addr, &flow.local); // the listener's may be a wildcard
-	if (stream->total >= stream->limits.connections || source_is_full(stream, &flow.remote)) {
+	known = stream->events.known && stream->events.known(stream->events.arg, &flow.remote);
+	if (stream->total >= stream->limits.connections || (!known && source_is_full(stream, &flow.remote))) {
 		stream->counts.refused_limit++;
 		close(fd);
 		return;

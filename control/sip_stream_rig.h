@@ -21,7 +21,7 @@
 #include "sip_wire.h"
 
 #define RIG_TOLD 64
-#define RIG_PATIENCE_S 20 // then something that is waited for will not come
+#define RIG_PATIENCE_S 5 // then something that is waited for will not come
 
 #define OPTIONS(length) "OPTIONS sip:b@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/TCP x\r\nContent-Length: " length "\r\n\r\n"
 
@@ -39,6 +39,7 @@ static struct {
 	} message[RIG_TOLD], end[RIG_TOLD];
 	char word[64];
 	bool refuses; // admits says no
+	bool knows;   // per_source does not bind
 	bool in_send; // to see that nobody is told of an end from inside send
 	void (*on_message)(const struct sip_flow *flow);
 	void (*on_broken)(const struct sip_flow *flow);
@@ -76,6 +77,11 @@ static bool rig_admits(void *arg, enum sip_transport transport, const struct kg_
 	return !t.refuses;
 }
 
+static bool rig_known(void *arg, const struct kg_addr *remote)
+{
+	return t.knows;
+}
+
 static void rig_garbage(void *arg, const struct sip_flow *flow, const char *why)
 {
 	t.garbage++;
@@ -83,7 +89,7 @@ static void rig_garbage(void *arg, const struct sip_flow *flow, const char *why)
 }
 
 static const struct sip_wire_events rig_events = {
-	.message = rig_message, .broken = rig_broken, .admits = rig_admits, .garbage = rig_garbage};
+	.message = rig_message, .broken = rig_broken, .admits = rig_admits, .known = rig_known, .garbage = rig_garbage};
 
 static void rig_beat(evutil_socket_t fd, short what, void *arg)
 {

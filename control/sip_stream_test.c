@@ -236,6 +236,15 @@ static void what_cannot_be_is_said_at_once(void **state)
 
 // --- limits -------------------------------------------------------------------------------------------------------
 
+static void who_is_known_has_more(void **state)
+{
+	t.knows = true;
+	for (int i = 0; i < 5; i++)
+		peer_connect(SIP_TCP, 1);
+	UNTIL(rig_counts().accepted == 5);
+	assert_int_equal(rig_counts().refused_limit, 0);
+}
+
 static void one_source_has_its_share(void **state)
 {
 	int fd[8];
@@ -315,10 +324,7 @@ static void who_never_speaks_is_closed(void **state)
 
 	assert_int_equal(set_up_with(&quick), 0);
 	fd = peer_connect(SIP_TCP, 1);
-	while (!t.broken) { // keepalives are no messages
-		send(fd, "\r\n\r\n", 4, MSG_NOSIGNAL);
-		rig_turn();
-	}
+	UNTIL((send(fd, "\r\n\r\n", 4, MSG_NOSIGNAL), t.broken)); // keepalives are no messages
 	assert_int_equal(t.end[0].error, -ETIMEDOUT);
 	assert_string_equal(t.end[0].text, "no message came in 40 ms");
 	assert_int_equal(rig_counts().closed_idle, 1);
@@ -477,6 +483,107 @@ static void closing_the_wire_ends_all(void **state)
 	close(listener);
 }
 
+static void reset(int fd)
+{
+	struct linger hard = {.l_onoff = 1};
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+	close(fd);
+}
+
+static void a_reset_is_an_error(void **state)
+{
+	int fd = peer_connect(SIP_TCP, 1);
+
+	peer_send(fd, OPTIONS("0"));
+	UNTIL(t.messages == 1);
+	reset(fd);
+	UNTIL(t.broken == 1);
+	assert_int_equal(t.end[0].error, -ECONNRESET);
+	assert_string_equal(t.end[0].text, "the connection broke: Connection reset by peer");
+}
+
+// They come, speak or do not, and end in each way there is, in no order: nothing is left of them.
+static void many_come_and_go(void **state)
+{
+	static const struct sip_wires_limits many = {.per_source = 10};
+	int fds[100];
+
+	assert_int_equal(set_up_with(&many), 0);
+	t.on_message = answer;
+	for (unsigned round = 0; round < 5; round++) {
+		for (unsigned i = 0; i < 100; i++)
+			fds[i] = peer_connect(SIP_TCP, (int)(1 + i % 20));
+		for (unsigned i = 0; i < 100; i++) {
+			static const char *const texts[] = {
+				OPTIONS("0"), "OPT", "", "\r\n\r\n", "garbage\r\n", OPTIONS("9")};
+
+			send(fds[i], texts[(i * 7 + round) % 6], strlen(texts[(i * 7 + round) % 6]), MSG_NOSIGNAL);
+			if (i % 3 == round % 3)
+				rig_turn();
+		}
+		for (unsigned i = 0; i < 100; i++)
+			(i + round) % 2 ? (void)close(fds[i]) : reset(fds[i]);
+		UNTIL(rig_counts().accepted + rig_counts().refused_limit >= 100 * (round + 1));
+		UNTIL(rig_counts().connections[SIP_TCP] == 0);
+	}
+	rig_turns(2);
+	assert_int_equal(t.broken, rig_counts().accepted);
+	assert_true(t.messages > 0 && t.garbage > 0);
+}
+
+static void ip6_is_the_same(void **state)
+{
+	struct sip_listen listen = {.transport = SIP_TCP};
+	struct sip_flow flow;
+	struct sip_wire *wire;
+	char err[256];
+	int error;
+
+	kg_addr_parse(&listen.addr, "::1", t.at[SIP_TCP].port);
+	error = sip_wires_open(t.base, &listen, 1, NULL, NULL, &rig_events, &wire, err);
+	if (error == -EADDRNOTAVAIL || error == -EAFNOSUPPORT)
+		skip();
+	assert_int_equal(error, 0);
+	flow = (struct sip_flow){.transport = SIP_TCP, .local = listen.addr, .remote = listen.addr}; // to ourselves
+	assert_int_equal(wire->send(wire, &flow, OPTIONS("0"), strlen(OPTIONS("0"))), 0);
+	UNTIL(t.messages == 1);
+	assert_int_equal(t.message[0].flow.remote.family, 6);
+	assert_true(kg_addr_same(&t.message[0].flow.local, &listen.addr));
+	assert_int_not_equal(t.message[0].flow.connection, flow.connection);
+	wire->close(wire);
+}
+
+// A wildcard's connections are found by the address that the peer reached.
+static void a_wildcard_knows_where_it_was_reached(void **state)
+{
+	struct sip_listen listen = {.transport = SIP_TCP};
+	struct kg_addr reached = rig_free_port("127.0.0.5");
+	struct sip_wire *wire;
+	struct sip_flow flow;
+	char err[256];
+	int fd;
+
+	kg_addr_parse(&listen.addr, "0.0.0.0", reached.port);
+	assert_int_equal(sip_wires_open(t.base, &listen, 1, NULL, NULL, &rig_events, &wire, err), 0);
+	t.at[SIP_TCP] = reached;
+	fd = peer_connect(SIP_TCP, 7);
+	peer_send(fd, OPTIONS("0"));
+	UNTIL(t.messages == 1);
+	assert_true(kg_addr_same(&t.message[0].flow.local, &reached));
+	flow = t.message[0].flow;
+	flow.connection = 0;
+	assert_int_equal(wire->send(wire, &flow, "x", 1), 0);
+	assert_int_equal(flow.connection, t.message[0].flow.connection);
+	flow.connection = 0;
+	flow.local = listen.addr;
+	assert_int_equal(wire->send(wire, &flow, "y", 1), 0);
+	assert_int_equal(flow.connection, t.message[0].flow.connection);
+	peer_expect(fd, "xy");
+	wire->close(wire);
+	close(fd);
+}
+
 static void names_are_kept(void **state)
 {
 	char text[] = "sip.example.com";
@@ -520,6 +627,7 @@ int main(void)
 		TEST(nobody_listens),
 		TEST(nobody_answers),
 		TEST(what_cannot_be_is_said_at_once),
+		TEST(who_is_known_has_more),
 		TEST(one_source_has_its_share),
 		TEST(no_more_than_may_be_are_opened),
 		TEST(who_is_not_admitted_is_closed),
@@ -532,6 +640,10 @@ int main(void)
 		TEST(it_may_end_while_it_is_read),
 		TEST(an_end_may_be_answered_by_a_new_try),
 		TEST(closing_the_wire_ends_all),
+		TEST(a_reset_is_an_error),
+		TEST(many_come_and_go),
+		TEST(ip6_is_the_same),
+		TEST(a_wildcard_knows_where_it_was_reached),
 		TEST(names_are_kept),
 		TEST(an_address_that_cannot_be_had_is_explained),
 	};

@@ -185,10 +185,7 @@ static void an_upgrade_has_an_end(void **state)
 	close(fd);
 	fd = ws_connect(); // pings between the pieces do not make it less slow
 	put_text(fd, 0x01, "REGISTER");
-	while (t.broken < 2) {
-		send(fd, "\x89\x80\0\0\0\0", 6, MSG_NOSIGNAL);
-		rig_turn();
-	}
+	UNTIL((send(fd, "\x89\x80\0\0\0\0", 6, MSG_NOSIGNAL), t.broken == 2));
 	assert_string_equal(t.end[1].text, "a message was not whole after 30 ms");
 	close(fd);
 }

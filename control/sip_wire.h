@@ -45,6 +45,8 @@ struct sip_wire_events {
 	void (*broken)(void *arg, const struct sip_flow *flow, int error, const char *why);
 	// A peer opens a connection: may it? (false: closed at once). NULL: everybody may.
 	bool (*admits)(void *arg, enum sip_transport transport, const struct kg_addr *remote);
+	// A trunk's proxy has many users behind one address: per_source does not bind whom we know. NULL: nobody.
+	bool (*known)(void *arg, const struct kg_addr *remote);
 	// What came on a stream was no SIP: a word for the counters, then the connection is closed.
 	void (*garbage)(void *arg, const struct sip_flow *flow, const char *why);
 	void *arg;
@@ -74,8 +76,7 @@ struct sip_tls_files {
 
 struct sip_wires_limits {      // 0: the default that is named
 	uint32_t connections;  // at once, all together: 10000
-	uint32_t per_source;   // at once, opened by one IP address: 100 (a proxy's many users: trunks are exempt by
-			       // `admits`' caller; sip.limits.connections_per_source)
+	uint32_t per_source;   // at once, opened by one IP address (an IPv6 /64) that is not `known`: 100
 	uint32_t handshake_ms; // TCP connect, TLS and WebSocket handshakes: 5000
 	uint32_t message_ms;   // from a message's first byte to its last: 10000
 	uint32_t silent_ms;    // a connection on which no whole message ever came, from its opening: 15000

@@ -61,6 +61,23 @@ static void a_request_is_answered_by_its_key(void **state)
 		101);
 }
 
+static void keys_are_hashed(void **state)
+{
+	static const char *const keys[][2] = {
+		{"AAAAAAAAAAAAAAAAAAAAAA==", "ICX+Yqv66kxgM0FcWaLWlFLwTAI="},
+		{"//////////////////////==", "zXRQvy1wi5A4l0hwWYxMN3e2wNk="},
+		{"x3JJHMbDL1EzLkh9GBhXDw==", "HSmrc0sMlYUkAGmm5OPpG2HaGWk="},
+	};
+	char text[512];
+	size_t used;
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+		snprintf(text, sizeof(text), GET HOST UPGRADE "Sec-WebSocket-Key: %s\r\n" SIP VERSION END, keys[i][0]);
+		assert_int_equal(upgrade(text, strlen(text), &used), 101);
+		assert_non_null(strstr(answer, keys[i][1]));
+	}
+}
+
 static void other_requests_are_refused(void **state)
 {
 	upgrade_is(GET HOST UPGRADE KEY VERSION END, 403);
@@ -128,6 +145,7 @@ static void run(size_t first, size_t step, char *out, size_t size)
 	struct ws_item item;
 	enum ws_kind kind;
 
+	assert_non_null(data);
 	for (;;) {
 		kind = ws_next(&ws, data, used, &item);
 		if (kind == WS_BAD) {
@@ -200,6 +218,7 @@ static void large_ones_too(void **state)
 {
 	char *text = calloc(1, SIP_MAX_MESSAGE + 1);
 
+	assert_non_null(text);
 	memset(text, 'x', SIP_MAX_MESSAGE);
 	put(0x81, text, SIP_MAX_MESSAGE);
 	put(0x81, text, 126);
@@ -280,6 +299,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_request_is_answered_by_its_key),
+		cmocka_unit_test(keys_are_hashed),
 		cmocka_unit_test(other_requests_are_refused),
 		cmocka_unit_test(a_request_has_an_end),
 		cmocka_unit_test(messages_come_whole),

@@ -5,7 +5,6 @@
 #include <strings.h>
 
 #include <openssl/evp.h>
-#include <openssl/sha.h>
 
 #include "ws.h"
 
@@ -123,14 +122,52 @@ static int request_read(struct request *request, const char *data, size_t length
 	return request->sip ? 101 : 403;
 }
 
+static uint32_t rotate(uint32_t value, unsigned bits)
+{
+	return value << bits | value >> (32 - bits);
+}
+
+static void sha1_block(uint32_t hash[5], const uint8_t *block)
+{
+	static const uint32_t constants[] = {0x5a827999, 0x6ed9eba1, 0x8f1bbcdc, 0xca62c1d6};
+	uint32_t a = hash[0], b = hash[1], c = hash[2], d = hash[3], e = hash[4], w[80];
+
+	for (unsigned i = 0; i < 80; i++) {
+		const uint8_t *at = block + 4 * i;
+		uint32_t f = i < 20 ? (b & c) | (~b & d) : i >= 40 && i < 60 ? (b & c) | (b & d) | (c & d) : b ^ c ^ d;
+
+		w[i] = i < 16 ? (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3]
+			      : rotate(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
+		f += rotate(a, 5) + e + constants[i / 20] + w[i];
+		e = d;
+		d = c;
+		c = rotate(b, 30);
+		b = a;
+		a = f;
+	}
+	hash[0] += a;
+	hash[1] += b;
+	hash[2] += c;
+	hash[3] += d;
+	hash[4] += e;
+}
+
+// RFC 6455 4.2.2: a mark of the protocol, no secret. SHA-1 of the 60 bytes of key and GUID, which are two blocks; by
+// hand, as OpenSSL's asks for memory, and 3.0 crashes where it gets none.
 static void accept_build(const char *key, char out[32])
 {
-	char text[KEY + 37];
-	unsigned char hash[SHA_DIGEST_LENGTH];
+	uint32_t hash[5] = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0};
+	uint8_t blocks[128] = {0}, bytes[20];
+	int length = snprintf((char *)blocks, 64, "%s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", key);
 
-	snprintf(text, sizeof(text), "%s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", key);
-	SHA1((const unsigned char *)text, strlen(text), hash);
-	EVP_EncodeBlock((unsigned char *)out, hash, sizeof(hash));
+	blocks[length] = 0x80;
+	blocks[126] = (uint8_t)(length * 8 >> 8);
+	blocks[127] = (uint8_t)(length * 8);
+	sha1_block(hash, blocks);
+	sha1_block(hash, blocks + 64);
+	for (unsigned i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(hash[i / 4] >> 8 * (3 - i % 4));
+	EVP_EncodeBlock((unsigned char *)out, bytes, sizeof(bytes));
 }
 
 static void answer_build(int status, const char *key, char answer[WS_ANSWER])

@@ -29,7 +29,8 @@ BUILDS = {  # name: (directory, compiler, options)
                                      "-Dc_args=-DRTE_USE_C11_MEM_MODEL"]),
 }
 ONLY = {"tsan": ["dataplane/lifecycle_test"]}  # what is built of it
-GROUPS = ("calls", "limits|health|rights|soak", "impaired|kills|capture|inject", "robust|torture")  # and one of all others
+GROUPS = ("calls", "limits|health|rights|soak", "impaired|kills|capture|inject", "robust|torture",
+          "proxy|timers|routes|browser")  # and one of all others
 WORLDS = ("af_packet", "ip6", "mixed", "nat", "lcores")
 SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1",
               "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",

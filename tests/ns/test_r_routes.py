@@ -174,6 +174,19 @@ def test_route_is_followed(ground):
         check(other.take_ack(), call.request_uri, [near, far])
 
 
+def test_strict_route_is_followed(ground):
+    """The same where the next hop routes strictly: it is the Request-URI, and the Request-URI comes last (16.6 step 6)."""
+    with ground.parties(test_strict_route_is_followed) as p:
+        strict, far = uri(p.at_b[0], ""), uri(p.at_b[1])
+        call = p.a.invite(ENGINE, "x2", p.offer, [("Route", f"<{ENGINE_URI};lr>, {strict}, {far}")])
+        other = p.at_b[0].wait_invite()
+        other.reply(486)
+        ack = other.take_ack()
+        call.ack_failure(call.progress(486))
+        for message in (other.invite, ack):
+            check(message, strict.strip("<>"), [far, f"<{call.request_uri}>"])
+
+
 # --- forks
 
 

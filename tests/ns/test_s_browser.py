@@ -3,6 +3,7 @@
 and from a SIP party on UDP, registration with a password."""
 
 import contextlib
+import re
 
 import netns
 import sippeer
@@ -10,7 +11,7 @@ from jssip import JsSip, modules
 from kamailio import Kamailio
 from run import Suite
 
-PROXY, FIRST = netns.at_caller(4), 10
+PROXY, FIRST = netns.at_caller(4), 16
 URL = f"ws://{netns.host(PROXY)}:8080"
 MODULES = "xhttp websocket nathelper usrloc registrar auth"
 ROUTING = """
@@ -45,8 +46,8 @@ request_route {
 		exit;
 	}
 	record_route_preset("PROXY:5060"); # one for both sides: Kamailio does not know its own transport=ws again
-	if ($rU =~ "^u[0-9]+$") {
-		$ru = "sip:" + $rU + "@PARTIES" + $(rU{s.strip,1}) + ":5060";
+	if ($rU =~ "^u[0-9a-f]+$") {
+		$ru = "sip:" + $rU + "@PARTIES" + $(rU{s.strip,1}) + "END:5060";
 	} else if (!lookup("location")) {
 		sl_send_reply("404", "Not Found");
 		exit;
@@ -60,11 +61,17 @@ onreply_route {
 """
 
 
+def digits(n):
+    """A party's number as its address has it."""
+    return re.search(r"\w+$", netns.at_caller(n)).group()
+
+
 class Ground:
     def __init__(self, bed):
         modules()  # once, not in the time of the tests
         self.bed, self.numbers = bed, {test.__name__: FIRST + i for i, test in enumerate(TESTS)}
-        routing = ROUTING.replace("PARTIES", netns.host(netns.at_caller(0)).rstrip("0]").replace("[", ""))
+        before, after = netns.host(netns.at_caller(FIRST)).rsplit(digits(FIRST), 1)
+        routing = ROUTING.replace("PARTIES", before).replace("END", after)
         routing = routing.replace("PROXY", netns.host(PROXY))
         Kamailio(bed, bed.caller, PROXY, "ws", routing, MODULES, 'modparam("nathelper", "received_avp", "$avp(received)")\n'
                  'modparam("registrar", "received_avp", "$avp(received)")', listen=(("udp", 5060), ("tcp", 8080))).start()
@@ -76,7 +83,7 @@ class Ground:
         address = netns.at_caller(n)
         with sippeer.Peer(self.bed.caller, address) as peer:
             with JsSip(self.bed, self.bed.caller, f"js{n}", URL, "--media", f"{netns.host(address)}:9000",
-                       *(word.format(n=n) for word in options)) as browser:
+                       *(word.format(n=digits(n)) for word in options)) as browser:
                 yield browser, peer
 
 
