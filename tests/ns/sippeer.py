@@ -107,7 +107,7 @@ class Message:
             assert self.to_tag, f"no To-tag in\n{self}"
         if self.method == "INVITE" and (self.is_request or 200 <= self.status < 300):
             assert self.contact, f"no Contact in\n{self}"
-        if self.body:
+        if self.body and self.method in ("INVITE", "ACK", "PRACK", "UPDATE"):
             assert self.get("content-type") == "application/sdp", f"a body without its type in\n{self}"
 
 
