@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 // SPDX-License-Identifier: BSD-3-Clause
 // JsSIP over a WebSocket without a browser: client.js --ws ws://IP:PORT[/PATH] [--uri sip:USER@HOST] [--user USER]
-// [--password P] [--register] [--call sip:X | --answer] [--media IP:PORT] [--ca FILE | --insecure]. Each thing that
+// [--password P] [--register] [--call sip:X | --answer] [--media IP:PORT] [--ca FILE | --insecure]
+// [--from IP]. Each thing that
 // happens is one line of JSON with its `event`; on its standard input it takes `hangup`, `dtmf DIGITS`, `hold`, `unhold`,
 // `quit`. It ends with 0 at `quit` or the end of its input.
 'use strict';
@@ -13,7 +14,7 @@ const { parseArgs } = require('node:util');
 const { values: options } = parseArgs({ options: {
 	ws: { type: 'string' }, uri: { type: 'string' }, user: { type: 'string', default: 'alice' }, password: { type: 'string' },
 	call: { type: 'string' }, answer: { type: 'boolean', default: false }, register: { type: 'boolean', default: false },
-	media: { type: 'string', default: '127.0.0.1:7000' }, ca: { type: 'string' }, insecure: { type: 'boolean', default: false },
+	media: { type: 'string', default: '127.0.0.1:7000' }, ca: { type: 'string' }, from: { type: 'string' }, insecure: { type: 'boolean', default: false },
 	debug: { type: 'boolean', default: false },
 } });
 
@@ -29,7 +30,7 @@ function splitMedia(text) {
 // What wss trusts is ours to say.
 function socketClass() {
 	const { WebSocket } = require('ws');
-	const tls = { ca: options.ca && fs.readFileSync(options.ca), rejectUnauthorized: !options.insecure };
+	const tls = { ca: options.ca && fs.readFileSync(options.ca), rejectUnauthorized: !options.insecure, localAddress: options.from };
 	return class extends WebSocket {
 		constructor(url, protocols) {
 			super(url, protocols, tls);
