@@ -9,6 +9,7 @@ BENCHES = {
     "relay": ("relay.py", "the whole pipeline fed from memory, 2 to 200,000 legs, beside testpmd macswap (3 minutes)"),
     "relay-vhost": ("relay_vhost.py", "the pipeline behind a vhost-user port, beside testpmd macswap there (3 minutes)"),
     "relay-latency": ("wire/latency.py", "what kedge adds to a packet's way, at 10, 50 and 80 % of its ceiling (3 minutes)"),
+    "sip": ("sip.py", "complete calls a second, CPU and memory of a call, cost of a message with 100,000 live (4 minutes)"),
     "relay-versus": ("wire/versus.py", "the same calls through kedge and rtpengine over the same wires (5 minutes)"),
 }
 

@@ -33,6 +33,17 @@ struct party *anchor_callee(struct anchor *anchor)
 	return anchor->callees[anchor->call.hop];
 }
 
+static void party_free(struct party *party)
+{
+	free(party->sip_call_id);
+	free(party->local_tag);
+	free(party->remote_tag);
+	free(party->branch);
+	free(party->from);
+	free(party->to);
+	free(party);
+}
+
 struct party *party_create(struct anchor *anchor, enum call_side side, unsigned hop, const char *from, const char *to)
 {
 	struct party *party = calloc(1, sizeof(*party));
@@ -46,11 +57,13 @@ struct party *party_create(struct anchor *anchor, enum call_side side, unsigned 
 	party->from = strdup(from);
 	party->to = strdup(to);
 	snprintf(party->id, sizeof(party->id), "%s-%u", anchor->id, side == CALL_CALLER ? 0 : 1 + hop);
-	if (party->from && party->to)
+	party->sip_call_id = strdup("");
+	party->local_tag = strdup("");
+	party->remote_tag = strdup("");
+	party->branch = strdup("");
+	if (party->from && party->to && party->sip_call_id && party->local_tag && party->remote_tag && party->branch)
 		return party;
-	free(party->from);
-	free(party->to);
-	free(party);
+	party_free(party);
 	return NULL;
 }
 
@@ -64,9 +77,7 @@ static void party_destroy(struct party *party)
 		sdp_free(party->sdps[i]);
 	modify_forget(party);
 	free(party->told.text);
-	free(party->from);
-	free(party->to);
-	free(party);
+	party_free(party);
 }
 
 static void id_make(char id[CALLS_ID])
@@ -79,6 +90,20 @@ static void id_make(char id[CALLS_ID])
 	b[8] = (b[8] & 0x3f) | 0x80;
 	snprintf(id, CALLS_ID, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2],
 		b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+}
+
+void anchor_lighten(struct anchor *anchor)
+{
+	sip_msg_unref(anchor->invite);
+	anchor->invite = NULL;
+	for (unsigned i = 0; i < anchor->hop_count; i++) {
+		free(anchor->hops[i].route);
+		anchor->hops[i].route = NULL;
+	}
+	for (unsigned i = 0; i < CALL_FORKS; i++) {
+		free(anchor->told[i].text);
+		anchor->told[i].text = NULL;
+	}
 }
 
 static void anchor_destroy(struct anchor *anchor)
@@ -94,9 +119,7 @@ static void anchor_destroy(struct anchor *anchor)
 	party_destroy(anchor->caller);
 	for (unsigned i = 0; i < CALL_HOPS; i++)
 		party_destroy(anchor->callees[i]);
-	for (unsigned i = 0; i < CALL_FORKS; i++)
-		free(anchor->told[i].text);
-	sip_msg_unref(anchor->invite);
+	anchor_lighten(anchor);
 	relays_free(anchor);
 	free(anchor->hops);
 	free(anchor);

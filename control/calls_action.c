@@ -27,19 +27,19 @@ static void hop_invite(struct anchor *anchor, struct party *party, const struct 
 	const char *routes[9] = {NULL};
 	struct headers headers = {.count = 0};
 	struct sip_invite invite = {
-		.way = {.uri = hop->route.next, .udp_only = hop->route.udp_only},
-		.request_uri = hop->route.request_uri,
+		.way = {.uri = hop->route->next, .udp_only = hop->route->udp_only},
+		.request_uri = hop->route->request_uri,
 		.from = party->from,
 		.to = party->to,
-		.routes = hop->route.route_count ? routes : NULL,
+		.routes = hop->route->route_count ? routes : NULL,
 		.headers = headers.list,
 		.max_forwards = anchor->max_forwards,
 		.sdp = sdp,
 		.ring_timeout_ms = hop->ring_timeout_ms,
 	};
 
-	for (unsigned i = 0; i < hop->route.route_count && i < 8; i++)
-		routes[i] = hop->route.routes[i];
+	for (unsigned i = 0; i < hop->route->route_count && i < 8; i++)
+		routes[i] = hop->route->routes[i];
 	headers_pass(&headers, anchor->caller, party, anchor->invite);
 	party_policy(party, &invite.policy);
 	if (!sdp && !sip_session_reliable(anchor->caller->session)) // nobody could answer an offer in an 18x
@@ -63,7 +63,7 @@ static void do_invite(struct anchor *anchor, const struct call_action *action, s
 		return;
 	}
 	anchor->callees[action->hop] = party;
-	party->peer = hop->route.target;
+	party->peer = hop->route->target;
 	party_locate(party, NULL);
 	party_use(party, hop->trunk);
 	if (!party_fits(party, why) || !party_paced(party, why)) {
@@ -72,7 +72,7 @@ static void do_invite(struct anchor *anchor, const struct call_action *action, s
 		return;
 	}
 	if (!anchor->call.late_offer) {
-		enum call_sdp made = leg_open(party, hop->nic, &hop->route.target, why);
+		enum call_sdp made = leg_open(party, hop->nic, &hop->route->target, why);
 		struct offer_local local;
 		struct offer_media offered;
 
@@ -99,7 +99,7 @@ static void do_invite(struct anchor *anchor, const struct call_action *action, s
 		hop_fail(anchor, action->hop, CALL_CAUSE_transport_failed, 500, why);
 	} else {
 		told_set(party, text, 1);
-		anchor_log(KG_LOG_INFO, party, "INVITE", "calls trunk %s at %s", hop->trunk, hop->route.request_uri);
+		anchor_log(KG_LOG_INFO, party, "INVITE", "calls trunk %s at %s", hop->trunk, hop->route->request_uri);
 	}
 	free(text);
 }
@@ -151,12 +151,12 @@ static void do_answer(struct anchor *anchor, const struct call_action *action, s
 
 	headers_pass(&headers, anchor_callee(anchor), anchor->caller, evidence ? evidence->msg : NULL);
 	anchor->calls->counts.answered++;
-	sip_msg_unref(anchor->invite); // no other hop is called any more
-	anchor->invite = NULL;
-	told_set(anchor->caller, text, anchor->told[action->fork].version);
 	if (!anchor->caller->session || !text ||
 		sip_session_answer(anchor->caller->session, action->fork, text, headers.list) != 0)
 		anchor_feed(anchor, &gone, NULL);
+	told_set(anchor->caller, text, anchor->told[action->fork].version);
+	if (!call_ended(&anchor->call)) // no other hop is called any more
+		anchor_lighten(anchor);
 }
 
 static void do_reject(struct anchor *anchor, const struct call_action *action, struct evidence *evidence)

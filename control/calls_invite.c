@@ -79,7 +79,11 @@ static int hops_plan(
 	for (int i = 0; i < count; i++) {
 		const struct config_trunk *to = &config->trunks[routes[i].trunk];
 
-		anchor->hops[i].route = routes[i];
+		anchor->hops[i].route = malloc(sizeof(routes[i]));
+		if (!anchor->hops[i].route)
+			return -503;
+		*anchor->hops[i].route = routes[i];
+		anchor->hop_count++;
 		snprintf(anchor->hops[i].trunk, CONFIG_NAME, "%s", to->name);
 		snprintf(anchor->hops[i].nic, CONFIG_NAME, "%s", to->nic);
 		anchor->hops[i].ring_timeout_ms = to->ring_timeout_s * 1000;

@@ -45,17 +45,17 @@ struct party {
 	enum call_side side;
 	unsigned hop; // of a callee
 	char id[CALLS_LEG_ID];
-	char *from, *to;             // as the INVITE of this party's session has them
-	struct sip_session *session; // NULL: none, or freed
-	char sip_call_id[256], local_tag[128], remote_tag[128], branch[128];
-	const char *dialog;          // "none", "early", "confirmed", "terminated"
-	struct kg_addr peer;         // where its signalling comes from or goes to
-	struct sdp *sdps[SIP_FORKS]; // what each fork said last and was usable
-	struct sdp *sdp;             // the one of them that counts; NULL: none yet
-	bool mux_said;               // our SDP to it says rtcp-mux
-	bool behind_nat;             // its trunk says so
-	struct kg_addr public;       // behind NAT: as who it is seen from outside
-	struct kg_addr latch_sdp;    // the address in the SDP for which the latching window was opened last
+	char *from, *to;                                     // as the INVITE of this party's session has them
+	struct sip_session *session;                         // NULL: none, or freed
+	char *sip_call_id, *local_tag, *remote_tag, *branch; // "" where not known yet
+	const char *dialog;                                  // "none", "early", "confirmed", "terminated"
+	struct kg_addr peer;                                 // where its signalling comes from or goes to
+	struct sdp *sdps[SIP_FORKS];                         // what each fork said last and was usable
+	struct sdp *sdp;                                     // the one of them that counts; NULL: none yet
+	bool mux_said;                                       // our SDP to it says rtcp-mux
+	bool behind_nat;                                     // its trunk says so
+	struct kg_addr public;                               // behind NAT: as who it is seen from outside
+	struct kg_addr latch_sdp; // the address in the SDP for which the latching window was opened last
 	unsigned latch_fork;
 	struct sdp *next_sdp; // what it says in a change of the session that is under way
 	bool next_mux;
@@ -72,7 +72,7 @@ struct party {
 };
 
 struct hop {
-	struct router_hop route;
+	struct router_hop *route; // until the answer: it is large
 	char trunk[CONFIG_NAME], nic[CONFIG_NAME];
 	uint32_t ring_timeout_ms;
 };
@@ -107,6 +107,7 @@ struct anchor {
 	char endpoint[CONFIG_NAME];                // "": it is a trunk's
 	struct party *caller, *callees[CALL_HOPS];
 	struct hop *hops;
+	unsigned hop_count;
 	unsigned max_forwards, lcore; // whose ports the legs get, while there are some
 	struct sip_msg *invite;       // the caller's, for hops that are tried later; until the answer
 	struct fork_text {
@@ -151,7 +152,8 @@ struct party *party_create(struct anchor *anchor, enum call_side side, unsigned 
 struct anchor *anchor_create(
 	struct calls *calls, const struct config_trunk *trunk, const char *endpoint, struct sip_msg *msg);
 void anchor_feed(struct anchor *anchor, struct call_event *event, struct evidence *evidence);
-void anchor_check(struct anchor *anchor);                          // write the CDR and free, where that is due
+void anchor_lighten(struct anchor *anchor); // of what only calling hops needs: thousands of calls stand for hours
+void anchor_check(struct anchor *anchor);   // write the CDR and free, where that is due
 struct party *anchor_callee(struct anchor *anchor);                // of the hop that is or was called last; NULL: none
 struct party *anchor_party(struct anchor *anchor, unsigned index); // 0 the caller; NULL past the last
 void anchor_log(enum kg_log_level level, const struct party *party, const char *method, const char *fmt, ...)

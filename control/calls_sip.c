@@ -11,6 +11,17 @@
 
 #include "calls_private.h"
 
+// Without memory the older one stays: it is for people to read.
+static void text_keep(char **at, const char *text)
+{
+	char *copy = strcmp(*at, text) ? strdup(text) : NULL;
+
+	if (!copy)
+		return;
+	free(*at);
+	*at = copy;
+}
+
 // Keep what the session knows of itself: it is asked for after the session is gone, too.
 void party_remember(struct party *party)
 {
@@ -19,11 +30,11 @@ void party_remember(struct party *party)
 	if (!party->session)
 		return;
 	sip_session_info(party->session, &info);
-	snprintf(party->sip_call_id, sizeof(party->sip_call_id), "%s", info.call_id);
-	snprintf(party->local_tag, sizeof(party->local_tag), "%s", info.local_tag);
+	text_keep(&party->sip_call_id, info.call_id);
+	text_keep(&party->local_tag, info.local_tag);
 	if (*info.remote_tag)
-		snprintf(party->remote_tag, sizeof(party->remote_tag), "%s", info.remote_tag);
-	snprintf(party->branch, sizeof(party->branch), "%s", info.branch);
+		text_keep(&party->remote_tag, info.remote_tag);
+	text_keep(&party->branch, info.branch);
 	party->dialog = info.dialog;
 }
 

@@ -116,7 +116,7 @@ bool auth_wanted(const struct sip_stack *stack)
 // --- trunks -------------------------------------------------------------------------------------------------------
 
 int auth_answer(struct sip_msg *request, const struct sip_msg *challenge_msg, const char *username,
-	const char *password, char realm[DIGEST_FIELD], char **out)
+	const char *password, char **realm, char **out)
 {
 	bool proxy = sip_msg_status(challenge_msg) == 407;
 	const char *name = proxy ? "Proxy-Authenticate" : "WWW-Authenticate", *values[8], *body;
@@ -137,9 +137,12 @@ int auth_answer(struct sip_msg *request, const struct sip_msg *challenge_msg, co
 	if (chosen < 0 || digest_parse(values[chosen], &fields) != 0)
 		return -ENOTSUP;
 	// The same realm again, and not for a nonce that is too old: our password is not the right one.
-	if (strcmp(fields.realm, realm) == 0 && strcasecmp(fields.stale, "true") != 0)
+	if (*realm && strcmp(fields.realm, *realm) == 0 && strcasecmp(fields.stale, "true") != 0)
 		return -EACCES;
-	snprintf(realm, DIGEST_FIELD, "%s", fields.realm);
+	free(*realm);
+	*realm = strdup(fields.realm);
+	if (!*realm)
+		return -ENOMEM;
 	body = sip_msg_body(request, &ask.length);
 	ask.body = body;
 	sip_random_hex(cnonce, CNONCE);

@@ -14,27 +14,35 @@
 
 struct sip_request {
 	struct sip_stack *stack;
-	struct sip_msg *msg; // until its final response
+	struct sip_request *next, **prev; // all of the stack
+	struct sip_msg *msg;              // until its final response
 	struct sip_tx *tx;
 	struct sip_flow flow;     // of the attempt in hand
 	struct sip_flow fallback; // where its URI leads nowhere
 	bool udp_only;
-	struct sip_target targets[SIP_LOCATE_TARGETS];
-	const char *host;              // what their certificates must prove; NULL: their addresses
-	struct sip_locate *locate;     // its targets are looked for
-	unsigned target_count, target; // the one in hand
+	struct sip_target few[2], *many, *targets; // targets: few or many
+	const char *host;                           // what their certificates must prove; NULL: their addresses
+	struct sip_locate *locate;                  // its targets are looked for
+	unsigned target_room, target_count, target; // the one in hand
 	unsigned challenges;
 	uint32_t *cseq;
 	char *username, *password;
 	const char *proof_name; // what answered the last challenge
 	char *proof;
-	char realm[DIGEST_FIELD];          // that asked last
+	char *realm; // that asked last
 	const struct sip_request_ops *ops; // NULL: detached
 	void *user;
 };
 
 static void request_free(struct sip_request *request)
 {
+	if (request->prev) {
+		*request->prev = request->next;
+		if (request->next)
+			request->next->prev = request->prev;
+	}
+	free(request->many);
+	free(request->realm);
 	sip_locate_cancel(request->locate);
 	sip_msg_unref(request->msg);
 	free(request->proof);
@@ -54,7 +62,7 @@ static void request_over(struct sip_request *request)
 
 static void target_add(struct sip_request *request, enum sip_transport transport, const struct kg_addr *addr)
 {
-	if (request->target_count < SIP_LOCATE_TARGETS)
+	if (request->target_count < request->target_room)
 		request->targets[request->target_count++] = (struct sip_target){transport, *addr};
 }
 
@@ -63,7 +71,7 @@ static void targets_widen(struct sip_request *request)
 {
 	if (request->udp_only || sip_msg_length(request->msg) + VIA_BYTES <= UDP_BYTES)
 		return;
-	for (unsigned i = 0; i < request->target_count && request->target_count < SIP_LOCATE_TARGETS; i++) {
+	for (unsigned i = 0; i < request->target_count && request->target_count < request->target_room; i++) {
 		struct sip_target *target = &request->targets[i];
 
 		if (target->transport != SIP_UDP)
@@ -133,7 +141,7 @@ static bool challenge_answer(struct sip_request *request, const struct sip_msg *
 	char *value;
 
 	if (!request->username || request->challenges == CHALLENGES || !request->msg ||
-		auth_answer(request->msg, msg, request->username, request->password, request->realm, &value) != 0)
+		auth_answer(request->msg, msg, request->username, request->password, &request->realm, &value) != 0)
 		return false;
 	request->challenges++;
 	free(request->proof);
@@ -283,6 +291,14 @@ static int targets_take(struct sip_request *request, const struct sip_located *l
 			request->stack, KG_LOG_WARN, request->msg, "where this goes cannot be found: %s", located->why);
 		return way_fallback(request);
 	}
+	if (2 * located->count > request->target_room) { // each may be tried by TCP first
+		struct sip_target *targets = calloc(2 * located->count, sizeof(*targets));
+
+		if (!targets)
+			return -ENOMEM;
+		request->targets = request->many = targets;
+		request->target_room = 2 * located->count;
+	}
 	memcpy(request->targets, located->targets, located->count * sizeof(*located->targets));
 	request->target_count = located->count;
 	request->host = host_of(request->stack, located);
@@ -343,6 +359,13 @@ struct sip_request *sip_request_send(struct sip_stack *stack, struct sip_msg *ms
 	if (error)
 		goto fail;
 	request->stack = stack;
+	request->targets = request->few;
+	request->target_room = sizeof(request->few) / sizeof(*request->few);
+	request->next = stack->requests;
+	request->prev = &stack->requests;
+	if (request->next)
+		request->next->prev = &request->next;
+	stack->requests = request;
 	request->ops = ops;
 	request->user = user;
 	request->cseq = cseq;

@@ -482,6 +482,8 @@ void sip_stack_close(struct sip_stack *stack)
 	stack->closing = true; // what `freed` may call on other sessions is refused
 	while (stack->sessions)
 		session_free(stack->sessions);
+	while (stack->requests) // that nobody waits for
+		sip_request_end(stack->requests);
 	guard_close(stack);
 	auth_close(stack);
 	sip_txs_destroy(stack->txs);

@@ -120,6 +120,7 @@ struct sip_stack {
 	struct sip_dialogs dialogs;
 	struct sip_table pending; // UAS sessions without a final response
 	struct sip_session *sessions;
+	struct sip_request *requests;
 	char *names[STACK_NAMES]; // of hosts, as flows point to them
 	unsigned name_count;
 	struct sip_counts counts;
@@ -184,9 +185,9 @@ bool auth_wanted(const struct sip_stack *stack); // there are endpoints
 bool auth_admits(struct sip_stack *stack, struct sip_msg *msg, char user[DIGEST_FIELD]);
 // Our answer to a 401 or 407, as the value of its header. Owns: the caller frees *out. Returns: 0, -ENOTSUP: it asks
 // for nothing that we know, -errno.
-// -EACCES: it is `realm` that asks again, which had our answer. realm: who asked.
+// -EACCES: it is `realm` that asks again, which had our answer. *realm: who asked, on the heap (NULL: nobody yet).
 int auth_answer(struct sip_msg *request, const struct sip_msg *challenge, const char *username, const char *password,
-	char realm[DIGEST_FIELD], char **out);
+	char **realm, char **out);
 
 // sip_core.c: what comes, by RFC 3261 8.2 and 12.2.2
 void core_request(void *stack, struct sip_msg *msg);

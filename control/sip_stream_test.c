@@ -558,13 +558,14 @@ static void ip6_is_the_same(void **state)
 static void a_wildcard_knows_where_it_was_reached(void **state)
 {
 	struct sip_listen listen = {.transport = SIP_TCP};
-	struct kg_addr reached = rig_free_port("127.0.0.5");
+	struct kg_addr reached;
 	struct sip_wire *wire;
 	struct sip_flow flow;
 	char err[256];
 	int fd;
 
-	kg_addr_parse(&listen.addr, "0.0.0.0", reached.port);
+	listen.addr = rig_free_port("0.0.0.0"); // free on every address
+	kg_addr_parse(&reached, "127.0.0.5", listen.addr.port);
 	assert_int_equal(sip_wires_open(t.base, &listen, 1, NULL, NULL, &rig_events, &wire, err), 0);
 	t.at[SIP_TCP] = reached;
 	fd = peer_connect(SIP_TCP, 7);

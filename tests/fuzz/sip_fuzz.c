@@ -6,6 +6,7 @@
 //   'C'          we call
 //   '!' a f      the call layer acts on the last session, fork f
 //   '#'          the peer becomes a stranger, or known again
+//   '%' p        what is agreed with the peer: bits for PRACK, REFER, session timers, endpoints
 //   anything else is a datagram; "$T" in it is the To tag that we gave last.
 // What the stack sends must be good by its own parser (sip_fake.h aborts otherwise); what it holds must go with it.
 
@@ -77,9 +78,17 @@ static void parse_alone(const char *data, size_t length)
 
 static void act(unsigned what, unsigned fork)
 {
+	static const enum sip_method methods[] = {SIP_INVITE, SIP_UPDATE, SIP_INFO, SIP_REFER};
+	const struct sip_ask ask = {.method = methods[fork % 4],
+		.type = fork & 4 ? NULL : "application/sdp",
+		.body = fork & 4 ? NULL : "v=0\r\n",
+		.length = fork & 4 ? 0 : 5};
+	const char *sdp = fork & 1 ? "v=0\r\n" : NULL;
+	struct sip_exchange *exchange;
+
 	if (!fake.session)
 		return;
-	switch (what % 6) {
+	switch (what % 12) {
 	case 0:
 		sip_session_provisional(fake.session, fork, 180 + (int)fork, NULL, fork & 1 ? "v=0\r\n" : NULL, NULL);
 		break;
@@ -97,6 +106,30 @@ static void act(unsigned what, unsigned fork)
 		break;
 	case 5:
 		sip_session_bye(fake.session, NULL);
+		break;
+	case 6:
+		exchange = sip_session_ask(fake.session, 0, &ask, &fake);
+		if (exchange)
+			fake.exchange = exchange;
+		break;
+	case 7:
+		if (fake.exchange)
+			sip_exchange_answer(fake.exchange, fork < 4 ? 200 : 488, NULL, NULL,
+				sdp ? "application/sdp" : NULL, sdp, sdp ? 5 : 0);
+		break;
+	case 8:
+		if (fake.exchange)
+			sip_exchange_ack(fake.exchange, sdp);
+		break;
+	case 9:
+		if (fake.exchange)
+			sip_exchange_cancel(fake.exchange);
+		break;
+	case 10:
+		sip_session_prack(fake.session, fork % SIP_FORKS, sdp);
+		break;
+	case 11:
+		sip_session_answer(fake.session, 0, sdp, NULL);
 		break;
 	}
 }
@@ -149,6 +182,11 @@ static void record(const char *data, size_t length)
 		break;
 	case '#':
 		fake.stranger = !fake.stranger;
+		break;
+	case '%':
+		fake.policy = (struct sip_policy){
+			.session_expires_s = a & 8 ? 200 : 0, .prack = (enum sip_prack)(a & 3) % 3, .refer = a & 4};
+		fake.endpoints = a & 16;
 		break;
 	default:
 		datagram(data, length);
