@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "calls_private.h"
+#include "sip_body.h"
 
 static void hop_fail(struct anchor *anchor, unsigned hop, enum call_cause_word cause, int status, const char *message)
 {
@@ -24,8 +26,10 @@ static void hop_fail(struct anchor *anchor, unsigned hop, enum call_cause_word c
 
 static void hop_invite(struct anchor *anchor, struct party *party, const struct hop *hop, const char *sdp)
 {
-	const char *routes[9] = {NULL};
+	const char *routes[9] = {NULL}, *body;
 	struct headers headers = {.count = 0};
+	char *parts = NULL;
+	size_t length;
 	struct sip_invite invite = {
 		.way = {.uri = hop->route->next, .udp_only = hop->route->udp_only},
 		.request_uri = hop->route->request_uri,
@@ -45,7 +49,16 @@ static void hop_invite(struct anchor *anchor, struct party *party, const struct 
 	if (!sdp && !sip_session_reliable(anchor->caller->session)) // nobody could answer an offer in an 18x
 		invite.policy.prack = SIP_PRACK_OFF;
 	credentials_of(party, &invite.credentials);
+	// Of several parts the description alone becomes ours (RFC 5621): what is signed or unknown to us stays as it
+	// is.
+	invite.type = sdp && anchor->invite ? sip_msg_header(anchor->invite, "Content-Type", 0) : NULL;
+	if (invite.type && strncasecmp(invite.type, "multipart/", 10) == 0) {
+		body = sip_msg_body(anchor->invite, &length);
+		invite.body = parts = sip_body_replace(invite.type, body, length, sdp, &invite.length);
+		headers_add(&headers, "MIME-Version", sip_msg_header(anchor->invite, "MIME-Version", 0));
+	}
 	party->session = sip_session_invite(anchor->calls->stack, &invite, party);
+	free(parts);
 	if (party->session)
 		party_remember(party);
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -116,6 +115,7 @@ void sip_session_set_user(struct sip_session *session, void *user)
 struct sip_session *sip_session_invite(struct sip_stack *stack, const struct sip_invite *invite, void *user)
 {
 	struct sip_session *session = fakes.sessions;
+	struct sip_uri next;
 
 	if (fakes.invite_error) {
 		errno = fakes.invite_error;
@@ -126,10 +126,9 @@ struct sip_session *sip_session_invite(struct sip_stack *stack, const struct sip
 	memset(session, 0, sizeof(*session));
 	session->used = true;
 	session->user = user;
-	struct sip_uri next;
-
-	assert(sip_uri_parse(invite->way.uri, &next) == 0);
-	assert(kg_addr_parse(&session->peer, next.host, next.port ? next.port : 5060) == 0);
+	if (sip_uri_parse(invite->way.uri, &next) != 0 ||
+		kg_addr_parse(&session->peer, next.host, next.port ? next.port : 5060) != 0)
+		abort();
 	session->max_forwards = invite->max_forwards;
 	session->ring_timeout_ms = invite->ring_timeout_ms;
 	kg_addr_text(&session->peer, session->target, sizeof(session->target));
@@ -137,6 +136,8 @@ struct sip_session *sip_session_invite(struct sip_stack *stack, const struct sip
 	snprintf(session->request_uri, sizeof(session->request_uri), "%s", invite->request_uri);
 	snprintf(session->from, sizeof(session->from), "%s", invite->from);
 	snprintf(session->to, sizeof(session->to), "%s", invite->to);
+	snprintf(session->body, sizeof(session->body), "%.*s", invite->body ? (int)invite->length : 0,
+		invite->body ? invite->body : "");
 	keep_headers(session->headers, sizeof(session->headers), invite->headers);
 	keep_sdp(session, invite->sdp);
 	say(session, "INVITE");

@@ -31,6 +31,7 @@ struct sip_session {
 	struct sip_exchange *exchanges[8]; // asked by us, in order
 	unsigned exchange_count;
 	char sdp[4096];   // the last that we sent in it; "" none
+	char body[4096];  // the whole of our INVITE, where it has several parts
 	char said[1024];  // all that was asked of it: "180/0 200/0 ACK BYE ..."
 	char extra[2048]; // the last extra headers, "Name: value\n"
 };

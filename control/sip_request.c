@@ -20,7 +20,7 @@ struct sip_request {
 	struct sip_flow flow;     // of the attempt in hand
 	struct sip_flow fallback; // where its URI leads nowhere
 	bool udp_only;
-	struct sip_target few[2], *many, *targets; // targets: few or many
+	struct sip_target few[2], *many, *targets;  // targets: few or many
 	const char *host;                           // what their certificates must prove; NULL: their addresses
 	struct sip_locate *locate;                  // its targets are looked for
 	unsigned target_room, target_count, target; // the one in hand
@@ -29,7 +29,7 @@ struct sip_request {
 	char *username, *password;
 	const char *proof_name; // what answered the last challenge
 	char *proof;
-	char *realm; // that asked last
+	char *realm;                       // that asked last
 	const struct sip_request_ops *ops; // NULL: detached
 	void *user;
 };

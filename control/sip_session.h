@@ -172,7 +172,9 @@ struct sip_invite {
 	const char *const *routes;  // Route headers to be sent, NULL-terminated; NULL: none
 	const char *const *headers; // name, value, name, value, …, NULL; NULL: none
 	unsigned max_forwards;
-	const char *sdp; // NULL: late offer
+	const char *sdp;         // NULL: late offer
+	const char *type, *body; // the whole body where the SDP is but a part of it; NULL: the SDP is all
+	size_t length;
 	struct sip_policy policy;
 	uint32_t ring_timeout_ms; // timer C of this INVITE, from its first provisional on; 0: 185 s
 };

@@ -367,7 +367,9 @@ static struct sip_msg *invite_build(struct sip_session *session, const struct si
 		error = sip_msg_add(msg, "User-Agent", session->stack->user_agent);
 	if (!error)
 		error = sip_msg_add_list(msg, invite->headers);
-	if (!error && invite->sdp)
+	if (!error && invite->body)
+		error = sip_msg_set_body(msg, invite->type, invite->body, invite->length);
+	else if (!error && invite->sdp)
 		error = sip_msg_set_body(msg, "application/sdp", invite->sdp, strlen(invite->sdp));
 	if (!error)
 		return msg;
