@@ -25,9 +25,12 @@ static int set_up(void **state)
 {
 	int error = world_open(state);
 
+	if (error)
+		return error;
 	w.config->trunks[0].refer = w.config->trunks[1].refer = true;
 	a = calls_bob();
 	b = fakes_session(false, 0);
+	assert_non_null(b);
 	answers(b, 0, "SIP/2.0 200 OK", NULL, ANSWER);
 	acks(a, NULL);
 	a->said[0] = b->said[0] = '\0';

@@ -107,6 +107,24 @@ static const struct {
 	[DIGEST_SHA512_256] = {"SHA-512-256", "SHA512-256"},
 };
 
+static const EVP_MD *hashes[DIGEST_ALGORITHMS];
+
+int digest_init(void)
+{
+	char unused[DIGEST_HEX];
+	const char *const parts[] = {"", NULL};
+	int error = 0;
+
+	for (unsigned i = 0; i < DIGEST_ALGORITHMS; i++) {
+		if (!hashes[i]) // held for good
+			hashes[i] = EVP_MD_fetch(NULL, algorithms[i].evp, NULL);
+		// The first use of each makes more ready in there, which must not happen when there is no memory.
+		if (!hashes[i] || digest_sum((enum digest_algorithm)i, unused, parts, NULL) != 0)
+			error = -EIO;
+	}
+	return error;
+}
+
 bool digest_algorithm(const char *name, enum digest_algorithm *out, bool *session)
 {
 	if (!*name)
@@ -126,7 +144,7 @@ bool digest_algorithm(const char *name, enum digest_algorithm *out, bool *sessio
 
 int digest_sum(enum digest_algorithm algorithm, char out[DIGEST_HEX], const char *const *parts, const size_t *lengths)
 {
-	const EVP_MD *md = EVP_get_digestbyname(algorithms[algorithm].evp);
+	const EVP_MD *md = hashes[algorithm];
 	unsigned char sum[EVP_MAX_MD_SIZE];
 	unsigned length = 0;
 	EVP_MD_CTX *ctx = md ? EVP_MD_CTX_new() : NULL;

@@ -14,6 +14,9 @@
 
 enum digest_algorithm { DIGEST_MD5, DIGEST_SHA256, DIGEST_SHA512_256, DIGEST_ALGORITHMS };
 
+// Once at start-up (sip_stack_create does it too): libcrypto makes itself ready. Returns: 0, or -EIO where it lacks a hash.
+int digest_init(void);
+
 // The parameters of a challenge or of credentials. "": not there.
 struct digest_fields {
 	char username[DIGEST_FIELD], realm[DIGEST_FIELD], nonce[DIGEST_FIELD], uri[2 * DIGEST_FIELD],

@@ -226,6 +226,7 @@ static void each_failure_doubles_the_pause(void **state)
 	uint64_t now = NOW, pause = 1000;
 	struct kg_addr source;
 
+	assert_non_null(guess);
 	kg_addr_parse(&source, "192.0.2.9", 5060);
 	for (unsigned i = 0; i < DIGEST_FREE; i++) {
 		assert_true(digest_guess_admits(guess, &source, "alice", now));
@@ -249,6 +250,8 @@ static void many_addresses_guess_one_name(void **state)
 {
 	struct digest_guess *guess = digest_guess_create(42);
 	struct kg_addr source, home;
+
+	assert_non_null(guess);
 
 	kg_addr_parse(&home, "198.51.100.1", 0);
 	digest_guess_succeeded(guess, &home, "alice", NOW);
@@ -279,5 +282,6 @@ int main(void)
 		TEST(many_addresses_guess_one_name),
 	};
 
+	digest_init();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,6 +17,8 @@ int auth_open(struct sip_stack *stack)
 	uint8_t secret[32];
 	uint64_t guess;
 
+	if (digest_init() != 0)
+		return -EIO;
 	if (getrandom(secret, sizeof(secret), 0) != sizeof(secret) ||
 		getrandom(&guess, sizeof(guess), 0) != sizeof(guess))
 		return -EIO; // cannot be for that few bytes

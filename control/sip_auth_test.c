@@ -125,7 +125,7 @@ static struct sip_session *call_with_password(void)
 	return fake.session = sip_session_invite(fake.stack, &invite, &fake);
 }
 
-static unsigned last(const char *start)
+static unsigned last_sent(const char *start)
 {
 	unsigned index;
 
@@ -151,20 +151,20 @@ static void a_challenge_is_answered(void **state)
 	assert_int_equal(digest_parse(sip_msg_header(invite, "Authorization", 0), &f), 0);
 	assert_string_equal(f.algorithm, "SHA-256");
 	assert_string_equal(f.username, "kedge");
-	fake_response(last("INVITE"), 407, "x", "Proxy-Authenticate: Digest realm=\"p\", nonce=\"m\"\r\n");
+	fake_response(last_sent("INVITE"), 407, "x", "Proxy-Authenticate: Digest realm=\"p\", nonce=\"m\"\r\n");
 	invite = fake_last("INVITE", NULL);
 	assert_int_equal(sip_msg_cseq(invite), 3);
 	assert_non_null(sip_msg_header(invite, "Authorization", 0)); // both are wanted
 	assert_non_null(sip_msg_header(invite, "Proxy-Authorization", 0));
-	fake_response(last("INVITE"), 200, "y", "");
+	fake_response(last_sent("INVITE"), 200, "y", "");
 	sip_session_ack(live(), NULL);
 	assert_int_equal(sip_msg_cseq(fake_last("ACK", NULL)), 3);
 	assert_non_null(sip_msg_header(fake_last("ACK", NULL), "Proxy-Authorization", 0));
 	sip_session_bye(live(), NULL);
-	fake_response(last("BYE"), 407, "", "Proxy-Authenticate: Digest realm=\"p\", nonce=\"o\"\r\n");
+	fake_response(last_sent("BYE"), 407, "", "Proxy-Authenticate: Digest realm=\"p\", nonce=\"o\"\r\n");
 	assert_int_equal(fake_count("BYE"), 2);
 	assert_int_equal(sip_msg_cseq(fake_last("BYE", NULL)), 5);
-	fake_response(last("BYE"), 200, "", "");
+	fake_response(last_sent("BYE"), 200, "", "");
 	TOLD("answered:0 bye_done:200");
 	nothing_stays();
 }
@@ -173,13 +173,14 @@ static void a_wrong_password_is_not_tried_again(void **state)
 {
 	call_with_password();
 	fake_response(0, 401, "x", "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\"\r\n");
-	fake_response(last("INVITE"), 401, "x", "WWW-Authenticate: Digest realm=\"r\", nonce=\"n2\", stale=true\r\n");
+	fake_response(
+		last_sent("INVITE"), 401, "x", "WWW-Authenticate: Digest realm=\"r\", nonce=\"n2\", stale=true\r\n");
 	assert_int_equal(fake_count("INVITE"), 3);
-	fake_response(last("INVITE"), 401, "x", "WWW-Authenticate: Digest realm=\"r\", nonce=\"n3\"\r\n");
+	fake_response(last_sent("INVITE"), 401, "x", "WWW-Authenticate: Digest realm=\"r\", nonce=\"n3\"\r\n");
 	assert_int_equal(fake_count("INVITE"), 3);
 	TOLD("failed:401");
 	fake_call(); // one without a password
-	fake_response(last("INVITE"), 401, "x", "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\"\r\n");
+	fake_response(last_sent("INVITE"), 401, "x", "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\"\r\n");
 	TOLD("failed:401 failed:401");
 	nothing_stays();
 }

@@ -21,6 +21,15 @@
 
 static char tag[64]; // ours in the dialog
 
+// The last message sent that begins so, which must be there.
+static const struct sip_msg *last(const char *start)
+{
+	const struct sip_msg *msg = fake_last(start, NULL);
+
+	assert_non_null(msg);
+	return msg;
+}
+
 // The peer calls, we answer, its ACK is here.
 static void called(const char *more)
 {
@@ -34,7 +43,7 @@ static void called(const char *more)
 // A request of the peer in the dialog of our call: the tags are the other way round than in fake_request.
 static void from_callee(const char *method, const char *branch, unsigned cseq, const char *more, const char *body)
 {
-	const struct sip_msg *invite = fake_last("INVITE", NULL);
+	const struct sip_msg *invite = last("INVITE");
 	char text[4096];
 
 	snprintf(text, sizeof(text),
@@ -138,7 +147,7 @@ static void one_offer_at_a_time(void **state)
 	called("");
 	fake_request("INVITE", "i2", 11, tag, "", SDP);
 	fake_request("INVITE", "i3", 12, tag, "", SDP);
-	assert_non_null(sip_msg_header(fake_last("SIP/2.0 500", NULL), "Retry-After", 0));
+	assert_non_null(sip_msg_header(last("SIP/2.0 500"), "Retry-After", 0));
 	fake_request("UPDATE", "u3", 13, tag, "", SDP);
 	assert_int_equal(fake_count("SIP/2.0 500"), 2);
 	assert_null(ask(SIP_UPDATE, SDP));
@@ -182,10 +191,10 @@ static void bodies_and_events_that_are_not_ours(void **state)
 	fake.policy.refer = true;
 	called("");
 	fake_request("INVITE", "i2", 11, tag, "Content-Type: text/plain\r\n", "hello");
-	assert_string_equal(sip_msg_header(fake_last("SIP/2.0 415", NULL), "Accept", 0), SIP_ACCEPT);
+	assert_string_equal(sip_msg_header(last("SIP/2.0 415"), "Accept", 0), SIP_ACCEPT);
 	fake_request("ACK", "i2", 11, tag, "", "");
 	fake_request("NOTIFY", "n1", 12, tag, "Event: presence\r\n", "");
-	assert_string_equal(sip_msg_header(fake_last("SIP/2.0 489", NULL), "Allow-Events", 0), "refer");
+	assert_string_equal(sip_msg_header(last("SIP/2.0 489"), "Allow-Events", 0), "refer");
 	TOLD("");
 	fake_request("REFER", "r1", 13, tag, "Refer-To: <sip:c@192.0.2.9>\r\n", "");
 	sip_exchange_answer(fake.exchange, 202, NULL, NULL, NULL, NULL, 0);
@@ -205,12 +214,12 @@ static void our_reinvite_is_acknowledged_by_its_user(void **state)
 	calling("Allow: INVITE, ACK, BYE, UPDATE\r\n");
 	exchange = ask(SIP_INVITE, "v=0 hold\r\n");
 	assert_non_null(exchange);
-	assert_int_equal(sip_msg_cseq(fake_last("INVITE sip:x@192.0.2.2:5070", NULL)), 2);
+	assert_int_equal(sip_msg_cseq(last("INVITE sip:x@192.0.2.2:5070")), 2);
 	fake_response(sent_as("INVITE"), 200, "", "Contact: <sip:new@192.0.2.2:5070>\r\n");
 	TOLD("replied:200");
 	assert_int_equal(sip_exchange_ack(exchange, NULL), 0);
 	assert_int_equal(sip_exchange_ack(exchange, NULL), -EALREADY);
-	assert_int_equal(sip_msg_cseq(fake_last("ACK", NULL)), 2);
+	assert_int_equal(sip_msg_cseq(last("ACK")), 2);
 	fake_response(sent_as("INVITE"), 200, "", "");
 	assert_int_equal(fake_count("ACK"), 3); // of the call, of this, of its copy
 	assert_int_equal(sip_session_bye(live(), NULL), 0);
@@ -277,7 +286,7 @@ static void we_refresh_by_update(void **state)
 	const struct sip_msg *msg;
 
 	fake.policy.session_expires_s = 1800;
-	fake_call();
+	assert_non_null(fake_call());
 	msg = fake.sent[0].msg;
 	assert_string_equal(sip_msg_header(msg, "Session-Expires", 0), "1800");
 	assert_string_equal(sip_msg_header(msg, "Supported", 0), "100rel, timer");
@@ -286,13 +295,13 @@ static void we_refresh_by_update(void **state)
 	fake_wait(299000);
 	assert_int_equal(fake_count("UPDATE"), 0);
 	fake_wait(1100);
-	msg = fake_last("UPDATE", NULL);
+	msg = last("UPDATE");
 	assert_string_equal(sip_msg_header(msg, "Session-Expires", 0), "600;refresher=uac");
 	assert_null(sip_msg_body(msg, NULL));
 	fake_response(sent_as("UPDATE"), 200, "", "Session-Expires: 600;refresher=uac\r\nAllow: INVITE\r\n");
 	fake_wait(301000); // it takes no UPDATE any more: by re-INVITE, with the same SDP
 	assert_int_equal(fake_count("UPDATE"), 1);
-	msg = fake_last("INVITE", NULL);
+	msg = last("INVITE");
 	assert_string_equal(sip_msg_body(msg, NULL), SDP);
 	fake_response(sent_as("INVITE"), 200, "", "Session-Expires: 600;refresher=uac\r\n");
 	assert_int_equal(fake_count("ACK"), 2);
@@ -306,11 +315,11 @@ static void who_should_refresh_and_does_not_has_lost_the_call(void **state)
 {
 	fake.policy.session_expires_s = 1800;
 	called("Supported: timer\r\nSession-Expires: 300;refresher=uac\r\n");
-	assert_string_equal(sip_msg_header(fake_last("SIP/2.0 200", NULL), "Session-Expires", 0), "300;refresher=uac");
-	assert_string_equal(sip_msg_header(fake_last("SIP/2.0 200", NULL), "Require", 0), "timer");
+	assert_string_equal(sip_msg_header(last("SIP/2.0 200"), "Session-Expires", 0), "300;refresher=uac");
+	assert_string_equal(sip_msg_header(last("SIP/2.0 200"), "Require", 0), "timer");
 	fake_wait(200000);
 	fake_request("UPDATE", "u1", 11, tag, "Supported: timer\r\nSession-Expires: 300;refresher=uac\r\n", "");
-	assert_string_equal(sip_msg_header(fake_last("SIP/2.0 200", NULL), "Session-Expires", 0), "300;refresher=uac");
+	assert_string_equal(sip_msg_header(last("SIP/2.0 200"), "Session-Expires", 0), "300;refresher=uac");
 	fake_wait(267000); // SE - min(32, SE/3) = 268 s
 	TOLD("");
 	fake_wait(1100);
@@ -324,7 +333,7 @@ static void a_peer_without_session_timers_is_refreshed_by_us(void **state)
 {
 	fake.policy.session_expires_s = 200;
 	called("Allow: INVITE, UPDATE\r\n");
-	assert_null(sip_msg_header(fake_last("SIP/2.0 200", NULL), "Session-Expires", 0));
+	assert_null(sip_msg_header(last("SIP/2.0 200"), "Session-Expires", 0));
 	fake_wait(100100);
 	assert_int_equal(fake_count("UPDATE"), 1);
 	fake_wait(33000); // nobody answers: the dialog is lost
@@ -336,17 +345,17 @@ static void too_short_is_refused_and_made_longer(void **state)
 {
 	fake.policy.session_expires_s = 1800;
 	fake_request("INVITE", "i1", 10, "", "Supported: timer\r\nSession-Expires: 60\r\n", SDP);
-	assert_string_equal(sip_msg_header(fake_last("SIP/2.0 422", NULL), "Min-SE", 0), "90");
+	assert_string_equal(sip_msg_header(last("SIP/2.0 422"), "Min-SE", 0), "90");
 	TOLD("");
 	fake_call();
 	fake_response(sent_as("INVITE"), 422, "x", "Min-SE: 3600\r\n");
 	assert_int_equal(fake_count("INVITE"), 2);
-	assert_string_equal(sip_msg_header(fake_last("INVITE", NULL), "Session-Expires", 0), "3600");
-	assert_string_equal(sip_msg_header(fake_last("INVITE", NULL), "Min-SE", 0), "3600");
-	assert_int_equal(sip_msg_cseq(fake_last("INVITE", NULL)), 2);
+	assert_string_equal(sip_msg_header(last("INVITE"), "Session-Expires", 0), "3600");
+	assert_string_equal(sip_msg_header(last("INVITE"), "Min-SE", 0), "3600");
+	assert_int_equal(sip_msg_cseq(last("INVITE")), 2);
 	fake_response(sent_as("INVITE"), 200, "y", "Session-Expires: 3600;refresher=uas\r\n");
 	sip_session_ack(live(), NULL);
-	assert_int_equal(sip_msg_cseq(fake_last("ACK", NULL)), 2);
+	assert_int_equal(sip_msg_cseq(last("ACK")), 2);
 	sip_session_bye(live(), NULL);
 	fake_response(sent_as("BYE"), 200, "", "");
 	nothing_stays();
@@ -356,7 +365,7 @@ static void too_short_is_refused_and_made_longer(void **state)
 
 static void rack(char *out, size_t size, unsigned cseq)
 {
-	snprintf(out, size, "RAck: %s %u INVITE\r\n", sip_msg_header(fake_last("SIP/2.0 18", NULL), "RSeq", 0), cseq);
+	snprintf(out, size, "RAck: %s %u INVITE\r\n", sip_msg_header(last("SIP/2.0 18"), "RSeq", 0), cseq);
 }
 
 static void ours_is_sent_again_until_its_prack(void **state)
@@ -365,9 +374,9 @@ static void ours_is_sent_again_until_its_prack(void **state)
 
 	fake_request("INVITE", "i1", 10, "", "Supported: 100rel\r\n", SDP);
 	assert_int_equal(sip_session_provisional(live(), 0, 180, NULL, NULL, NULL), 0); // no SDP: as ever
-	assert_null(sip_msg_header(fake_last("SIP/2.0 180", NULL), "RSeq", 0));
+	assert_null(sip_msg_header(last("SIP/2.0 180"), "RSeq", 0));
 	assert_int_equal(sip_session_provisional(live(), 0, 183, NULL, SDP, NULL), 0);
-	assert_string_equal(sip_msg_header(fake_last("SIP/2.0 183", NULL), "Require", 0), "100rel");
+	assert_string_equal(sip_msg_header(last("SIP/2.0 183"), "Require", 0), "100rel");
 	fake_wait(3600);
 	assert_int_equal(fake_count("SIP/2.0 183"), 4); // 0, 0.5, 1.5, 3.5 s
 	snprintf(tag, sizeof(tag), "%s", our_tag("SIP/2.0 183"));
@@ -379,7 +388,7 @@ static void ours_is_sent_again_until_its_prack(void **state)
 	assert_int_equal(fake_count("SIP/2.0 200"), 0);
 	fake_request("PRACK", "p1", 12, tag, header, "");
 	assert_int_equal(fake_count("SIP/2.0 200"), 2);
-	assert_null(sip_msg_body(fake_last("SIP/2.0 200", NULL), NULL));
+	assert_null(sip_msg_body(last("SIP/2.0 200"), NULL));
 	fake_request("PRACK", "p2", 13, tag, header, ""); // it is not awaited any more
 	assert_int_equal(fake_count("SIP/2.0 481"), 2);
 	fake_request("ACK", "a1", 10, tag, "", "");
@@ -400,12 +409,12 @@ static void the_next_one_waits_for_the_prack_before(void **state)
 	sip_session_provisional(live(), 0, 183, NULL, SDP, NULL);
 	assert_int_equal(fake_count("SIP/2.0 18"), 1);
 	snprintf(tag, sizeof(tag), "%s", our_tag("SIP/2.0 180"));
-	first = strtoul(sip_msg_header(fake_last("SIP/2.0 180", NULL), "RSeq", 0), NULL, 10);
+	first = strtoul(sip_msg_header(last("SIP/2.0 180"), "RSeq", 0), NULL, 10);
 	assert_in_range(first, 1, 0x7fffffff);
 	rack(header, sizeof(header), 10);
 	fake_request("PRACK", "p1", 11, tag, header, "");
 	assert_int_equal(fake_count("SIP/2.0 183"), 1);
-	assert_int_equal(strtoul(sip_msg_header(fake_last("SIP/2.0 183", NULL), "RSeq", 0), NULL, 10), first + 1);
+	assert_int_equal(strtoul(sip_msg_header(last("SIP/2.0 183"), "RSeq", 0), NULL, 10), first + 1);
 	fake_wait(32100); // nobody acknowledges it
 	assert_int_equal(fake_count("SIP/2.0 504"), 1);
 	fake_request("ACK", "i1", 10, tag, "", "");
@@ -429,7 +438,7 @@ static void a_late_offer_is_answered_by_prack(void **state)
 	TOLD("invite pracked:0 asked_UPDATE:0");
 	sip_exchange_answer(fake.exchange, 200, NULL, NULL, "application/sdp", SDP, 5);
 	assert_int_equal(sip_session_answer(live(), 0, SDP, NULL), 0);
-	assert_null(sip_msg_body(fake_last("SIP/2.0 200", NULL), NULL));
+	assert_null(sip_msg_body(last("SIP/2.0 200"), NULL));
 	fake_request("ACK", "a1", 10, tag, "", "");
 	fake_request("BYE", "b1", 14, tag, "", "");
 	nothing_stays();
@@ -446,7 +455,7 @@ static void an_offer_in_a_prack_is_asked(void **state)
 	fake_request("PRACK", "p1", 12, tag, header, SDP);
 	TOLD("invite asked_PRACK:0");
 	sip_exchange_answer(fake.exchange, 200, NULL, NULL, "application/sdp", SDP, 5);
-	assert_non_null(sip_msg_body(fake_last("SIP/2.0 200", NULL), NULL));
+	assert_non_null(sip_msg_body(last("SIP/2.0 200"), NULL));
 	sip_session_reject(live(), 486, NULL, NULL);
 	fake_request("ACK", "i1", 10, tag, "", "");
 	nothing_stays();
@@ -456,7 +465,7 @@ static void theirs_is_acknowledged_once_and_in_order(void **state)
 {
 	fake_call();
 	fake_response(0, 183, "x", REL "RSeq: 5\r\n");
-	assert_string_equal(sip_msg_header(fake_last("PRACK", NULL), "RAck", 0), "5 1 INVITE");
+	assert_string_equal(sip_msg_header(last("PRACK"), "RAck", 0), "5 1 INVITE");
 	fake_response(0, 183, "x", REL "RSeq: 5\r\n"); // a copy
 	fake_response(0, 180, "x", REL "RSeq: 7\r\n"); // 6 is missing
 	assert_int_equal(fake_count("PRACK"), 1);
@@ -479,13 +488,13 @@ static void required_means_421(void **state)
 {
 	fake.policy.prack = SIP_PRACK_REQUIRED;
 	fake_request("INVITE", "i1", 10, "", "", SDP);
-	assert_string_equal(sip_msg_header(fake_last("SIP/2.0 421", NULL), "Require", 0), "100rel");
+	assert_string_equal(sip_msg_header(last("SIP/2.0 421"), "Require", 0), "100rel");
 	fake_call();
-	assert_string_equal(sip_msg_header(fake_last("INVITE", NULL), "Require", 0), "100rel");
+	assert_string_equal(sip_msg_header(last("INVITE"), "Require", 0), "100rel");
 	fake_response(sent_as("INVITE"), 420, "x", "");
 	fake.policy.prack = SIP_PRACK_OFF;
 	fake_request("INVITE", "i2", 11, "", REL, SDP);
-	assert_string_equal(sip_msg_header(fake_last("SIP/2.0 420", NULL), "Unsupported", 0), "100rel");
+	assert_string_equal(sip_msg_header(last("SIP/2.0 420"), "Unsupported", 0), "100rel");
 	nothing_stays();
 }
 

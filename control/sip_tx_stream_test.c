@@ -58,7 +58,7 @@ static void a_failure_is_absorbed_by_the_transport(void **state)
 {
 	struct sip_counts counts;
 
-	call_by_tcp();
+	assert_non_null(call_by_tcp());
 	fake_response(0, 486, "x", "");
 	assert_int_equal(fake_count("ACK"), 1);
 	fake_wait(20); // D is 0
@@ -77,6 +77,7 @@ static void an_answer_of_ours_is_not_kept(void **state)
 	sip_stack_counts(fake.stack, &counts);
 	assert_int_equal(counts.nist, 0);
 	fake_request("INVITE", "i1", 1, "", "", "v=0\r\n");
+	assert_non_null(fake.session);
 	assert_int_equal(sip_session_reject(fake.session, 486, NULL, NULL), 0);
 	fake_wait(31000); // no timer G
 	assert_int_equal(fake_count("SIP/2.0 486"), 1);
@@ -89,6 +90,7 @@ static void an_answer_of_ours_is_not_kept(void **state)
 static void a_2xx_is_sent_again_all_the_same(void **state)
 {
 	fake_request("INVITE", "i1", 1, "", "", "v=0\r\n");
+	assert_non_null(fake.session);
 	assert_int_equal(sip_session_answer(fake.session, 0, "v=0\r\n", NULL), 0);
 	fake_wait(1600);
 	assert_int_equal(fake_count("SIP/2.0 200"), 3);
@@ -98,7 +100,7 @@ static void a_broken_connection_fails_who_waits(void **state)
 {
 	const struct sip_flow other = {.transport = SIP_TCP, .connection = 99}, ours = {.transport = SIP_TCP};
 
-	call_by_tcp();
+	assert_non_null(call_by_tcp());
 	sip_stack_broken(fake.stack, &other, -ECONNREFUSED, "refused");
 	fake_wait(20);
 	assert_string_equal(fake.told, "");
@@ -113,7 +115,7 @@ static void a_broken_connection_spares_who_was_answered(void **state)
 {
 	const struct sip_flow ours = {.transport = SIP_TCP};
 
-	call_by_tcp();
+	assert_non_null(call_by_tcp());
 	fake_response(0, 180, "x", "");
 	sip_stack_broken(fake.stack, &ours, 0, "closed");
 	fake_wait(1000);
@@ -127,6 +129,7 @@ static void an_answer_finds_another_way(void **state)
 {
 	kg_addr_parse(&fake.peer, "192.0.2.2", 40000); // ephemeral
 	fake_request("INVITE", "i1", 1, "", "", "v=0\r\n");
+	assert_non_null(fake.session);
 	assert_int_equal(fake.sent[0].to.port, 40000);
 	fake.gone = 1;
 	assert_int_equal(sip_session_provisional(fake.session, 0, 180, NULL, NULL, NULL), 0);

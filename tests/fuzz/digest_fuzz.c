@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char user[DIGEST_FIELD], *text = malloc(size + 1), *answer;
 	const char *list[] = {text};
 
-	if (!server)
+	if (!server && digest_init() == 0)
 		server = digest_server_create("kedge", secret);
 	if (!text || !server)
 		abort();
