@@ -180,6 +180,8 @@ int config_load(const char *file, struct config **out, config_report_fn report, 
 	} else {
 		error = config_parse(file, text, length, out, report, arg);
 	}
+	if (text) // it may hold passwords
+		explicit_bzero(text, MAX_FILE + 2);
 	free(text);
 	fclose(stream);
 	return error;

@@ -202,10 +202,13 @@ static unsigned distance(const char *a, const char *b)
 	return row[n];
 }
 
-// An unknown key is most often a known one with a slip.
-static void unknown_key(struct reader *reader, struct fy_node *node, const char *key, const struct schema *keys)
+// An unknown key is most often a known one with a slip. One without a value may be a value ("password:SECRET" lacks a
+// space), and so may what stands behind a key's first word: these are not repeated.
+static void unknown_key(
+	struct reader *reader, struct fy_node *node, const char *key, const struct schema *keys, bool alone)
 {
 	const struct schema *nearest = NULL;
+	size_t length = strlen(reader->path), word = strspn(key, NAME);
 	char known[400] = "";
 	unsigned best = 3;
 
@@ -220,6 +223,13 @@ static void unknown_key(struct reader *reader, struct fy_node *node, const char 
 			snprintf(known + strlen(known), sizeof(known) - strlen(known), "%s%s", *known ? ", " : "",
 				schema->key);
 	}
+	if (alone && !nearest) {
+		reader_wrong(
+			reader, node, "holds a key without a value: write KEY: VALUE, with a space behind the colon");
+		return;
+	}
+	snprintf(reader->path + length, sizeof(reader->path) - length, "%s%.*s", length ? "." : "",
+		(int)(word < 60 ? word : 60), key);
 	if (nearest)
 		reader_wrong(reader, node, "is no key: did you mean %s?", nearest->key);
 	else
@@ -391,9 +401,11 @@ static void check_keys(struct reader *reader, struct fy_node *map, const struct 
 		if (!text) {
 			reader_wrong(reader, name, "holds a key that is no word: write KEY: VALUE");
 		} else if (!schema_find(keys, text)) {
-			snprintf(reader->path + length, sizeof(reader->path) - length, "%s%.60s", length ? "." : "",
-				text);
-			unknown_key(reader, name, text, keys);
+			struct fy_node *value = fy_node_pair_value(pair);
+
+			unknown_key(reader, name, text, keys,
+				!value || (fy_node_is_scalar(value) && !fy_node_is_alias(value) &&
+						  !*fy_node_get_scalar0(value)));
 			reader->path[length] = '\0';
 		}
 	}

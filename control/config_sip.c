@@ -122,7 +122,10 @@ void set_target(struct reader *reader, struct fy_node *node, void *object)
 			 &trunk->target) &&
 			!name_parse(rest, trunk))) {
 		trunk->target.family = 0;
-		reader_wrong(reader, node, "\"%.60s\" is no SIP address: " HELP_TARGET, text);
+		if (strchr(text, '@')) // what stands before it may be a password
+			reader_wrong(reader, node, "has a user: " HELP_TARGET ", and username and password beside it");
+		else
+			reader_wrong(reader, node, "\"%.60s\" is no SIP address: " HELP_TARGET, text);
 	} else {
 		trunk->target_uri = reader_copy(reader, node, text);
 	}

@@ -526,9 +526,41 @@ static void a_reload_keeps_the_nics_that_there_are(void **state)
 	config_destroy(next);
 }
 
+static void passwords_are_never_said(void **state)
+{
+	static const char *const files[] = {
+		GOOD "endpoints: [{user: a, password:hunter2}]\n",
+		GOOD "endpoints: [{user: a, password=hunter2}]\n",
+		GOOD "endpoints: [{user: a, hunter2}]\n",
+		GOOD "endpoints: [{user: a, hunter2: }]\n",
+		GOOD "endpoints: [{user: a, pasword: hunter2}]\n",
+		GOOD "endpoints: [{user: a, password: [hunter2]}]\n",
+		GOOD "endpoints: [{user: a, password: {hunter2: x}}]\n",
+		GOOD "endpoints: [{user: a, password: *hunter2}]\n",
+		GOOD "endpoints: [{user: a, password: \"hunter2}]\n",
+		GOOD "endpoints: [{user: a, password: \"\\hunter2\"}]\n",
+		GOOD "endpoints: [{user: a, password: hunter2, password: hunter2}]\n",
+		GOOD "endpoints: [a:hunter2]\n",
+		GOOD "endpoints: a:hunter2\n",
+		GOOD "endpoints:\n  - user: a\n    password: hunter2: x\n",
+		GOOD "endpoints:\n  - user: a\n   password: hunter2\n",
+		GOOD "endpoints:\n  - user: a\n    password: "
+		     "hunter2-and-much-more-than-sixty-three-characters-have-room-for-it\n",
+		NICS ROUTES "trunks: [{name: carrier, target: \"sip:a:hunter2@192.0.2.20\"}]\n",
+		NICS ROUTES "trunks: [{name: carrier, target: \"sip:192.0.2.20\", password: hunter2}]\n",
+	};
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+		assert_null(parse(files[i], -EINVAL));
+		if (strstr(said, "hunter2") || !*said)
+			fail_msg("%s%s", files[i], said);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(passwords_are_never_said),
 		cmocka_unit_test(wrong_files_get_helpful_errors),
 		cmocka_unit_test(every_error_is_reported_at_once),
 		cmocka_unit_test(the_shortest_file_has_the_defaults),
