@@ -218,6 +218,7 @@ int sip_exchange_answer(struct sip_exchange *exchange, int status, const char *r
 		return -EALREADY;
 	if (status < 200 || status > 699)
 		return -EINVAL;
+	wheel_stop(wheel_of(exchange), &exchange->resend);
 	error = exchange_respond(exchange, status, reason, headers, type, body, length);
 	if (error) // what cannot be built must not hang
 		exchange_respond(exchange, 500, NULL, later, NULL, NULL, 0);
@@ -318,6 +319,15 @@ static bool refuse_event(struct sip_session *session, struct sip_msg *msg)
 	return true;
 }
 
+// RFC 4320 4.1: who asks again every T2 by now is told that we have it, not earlier.
+static void on_trying(struct wheel_timer *timer, void *arg)
+{
+	struct sip_exchange *exchange = arg;
+
+	if (!exchange->final)
+		exchange_respond(exchange, 100, NULL, NULL, NULL, NULL, 0);
+}
+
 static void exchange_open(struct sip_session *session, struct fork *fork, struct sip_msg *msg, bool offers)
 {
 	struct sip_exchange *exchange = exchange_create(session, fork, sip_msg_method(msg));
@@ -335,6 +345,8 @@ static void exchange_open(struct sip_session *session, struct fork *fork, struct
 	exchange->told = true;
 	if (exchange->method == SIP_INVITE)
 		exchange_respond(exchange, 100, NULL, NULL, NULL, NULL, 0);
+	else if (!sip_transport_reliable(sip_msg_flow(msg)->transport))
+		wheel_start(wheel_of(exchange), &exchange->resend, SIP_T2_MS - SIP_T1_MS, on_trying, exchange);
 	ops_of(exchange)->asked(session->user, session, fork->index, exchange, msg);
 }
 

@@ -180,6 +180,11 @@ static void others_are_asked_too(void **state)
 	}
 	TOLD("asked_INFO:0 asked_MESSAGE:0");
 	fake_request("INFO", "m3", 20, tag, "", "");
+	assert_int_equal(fake_count("SIP/2.0 100"), 1); // the INVITE's
+	fake_wait(3400);
+	assert_int_equal(fake_count("SIP/2.0 100"), 1);
+	fake_wait(200); // RFC 4320: now it may be said
+	assert_int_equal(fake_count("SIP/2.0 100"), 2);
 	fake_request("BYE", "b1", 21, tag, "", ""); // nobody answered that INFO
 	assert_int_equal(fake_count("SIP/2.0 481"), 1);
 	nothing_stays();
