@@ -40,6 +40,7 @@ OFFSET = re.compile(r"\(([^()]*\+0x\w+)\)")
 EXCEPTIONS = {
     "libfyaml.so": "reads the configuration, at start and reload only",
     "regcomp": "glibc's: takes the configuration's patterns, at start and reload only",
+    "libcrypto.so": "makes itself ready for hashes, at start only (digest_init)",
     "libosipparser2.so": "loses the header that it had no memory to hang up: some hundred bytes",
 }
 
