@@ -214,7 +214,7 @@ def main():
     targets = [name for name in FUZZ if wanted(f"fuzz/{name}")]
     if built.get("asan") and targets:
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            list(pool.map(lambda name: fuzz(results, name, 600 if args.long else 20), targets))
+            list(pool.map(lambda name: fuzz(results, name, 600 if args.long else 10), targets))
     everywhere(results, args, built)
     if args.long and wanted("faults"):
         test(results, "faults", [sys.executable, os.path.join(ROOT, "tests", "faults.py")], 2400)

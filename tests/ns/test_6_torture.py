@@ -17,7 +17,7 @@ from run import Skip, Suite
 MESSAGES = os.path.join(engine.ROOT, "tests", "data", "rfc4475")
 CALL = "call"  # it reaches the callee, who is busy: 486
 SOURCE_PORT = 6060  # answers go to the Via's port (5060 where none is written), or here where it says rport
-METHODS = "INVITE, ACK, CANCEL, BYE, OPTIONS"
+METHODS = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE"
 
 # name; section of RFC 4475 and what it asks for; code: of our answer, CALL, or None: none; reason: under which it is
 # counted in kedge_sip_drops_total; port: where the answer goes; headers: what it must have
@@ -63,7 +63,7 @@ ROWS = [
     Row("unksm2", "3.3.4", "other schemes in From, To and Contact do not hurt; we are no registrar", 405),
     Row("bext01", "3.3.5", "420 with Unsupported", 420,
         headers=(("unsupported", "nothingSupportsThis, nothingSupportsThisEither"),)),
-    Row("invut", "3.3.6", "415 with Accept", 415, headers=(("accept", "application/sdp"),)),
+    Row("invut", "3.3.6", "415 with Accept", 415, headers=(("accept", "application/sdp, multipart/mixed"),)),
     Row("regaut01", "3.3.7", "an unknown Authorization is as none; we are no registrar", 405),
     Row("multi01", "3.3.8", "400: headers that may be there once", 400, "duplicate_header"),
     Row("mcl01", "3.3.9", "400: two Content-Lengths", 400, "duplicate_header"),

@@ -212,6 +212,25 @@ def test_tcp_keepalive_and_pipelining(ground):
                 break
 
 
+def test_ten_thousand_options_make_no_dialog(ground):
+    """R34, and what a connection carries."""
+    with netns.inside(ground.bed.caller):
+        sock = socket.create_connection((netns.ENGINE_A, 5060), 5)
+    count, got = 10000, 0
+    with sock:
+        sock.settimeout(20)
+        for n in range(0, count, 50):
+            sock.sendall("".join(f"OPTIONS sip:{A} SIP/2.0\r\nVia: SIP/2.0/TCP {netns.CALLER}:5060;branch=z9hG4bKo{n + i}\r\n"
+                                 f"From: <sip:a@{netns.CALLER}>;tag=1\r\nTo: <sip:{A}>\r\nCall-ID: o{n + i}\r\n"
+                                 "CSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n" for i in range(50)).encode())
+            while got < n + 50:
+                more = sock.recv(1 << 20)
+                assert more, f"closed after {got}"
+                got += more.count(b"SIP/2.0 200 ")
+    metrics = ground.engine.api.metrics()
+    assert metrics["kedge_dialogs"] == 0 and metrics["kedge_calls"] == 0, metrics["kedge_dialogs"]
+
+
 def browser(ground, kind, name, *options):
     url = f"{kind}://{A}:{8443 if kind == 'wss' else 8080}"
     more = ("--ca", ground.good.ca) if kind == "wss" else ()
@@ -259,7 +278,8 @@ def test_browser_secure(ground):
 
 
 TESTS = [test_tls_through_a_proxy, test_a_strange_authority, test_anothers_name, test_a_certificate_that_is_over,
-         test_tcp_keepalive_and_pipelining, test_browser, test_browser_with_a_wrong_password, test_browser_secure, test_a_renewed_certificate]
+         test_tcp_keepalive_and_pipelining,
+         test_ten_thousand_options_make_no_dialog, test_browser, test_browser_with_a_wrong_password, test_browser_secure, test_a_renewed_certificate]
 
 
 @contextlib.contextmanager
