@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // SIP over UDP: one socket a listener, read in batches, ICMP errors taken from the socket's error queue with the bytes
-// that they belong to.
+// that they belong to. What a batch sets off is collected and leaves in as few system calls.
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -20,6 +20,8 @@
 #define BATCHES_A_WAKE 1 // then others have their turn: a next hop that is found must be known before the ACK is
 #define ERRORS_A_WAKE 64
 #define SOCKET_BUFFER (4 << 20)
+#define OUT 32          // datagrams that are collected
+#define OUT_BYTES 65536 // theirs together; a larger one leaves at once
 
 struct listener {
 	struct udp *udp;
@@ -28,12 +30,25 @@ struct listener {
 	struct event *event;
 };
 
+// A datagram that waits for the end of the batch in hand.
+struct waiting {
+	struct listener *listener;
+	struct sockaddr_storage to;
+	socklen_t to_length;
+	size_t at, length; // in udp.out_bytes
+};
+
 struct udp {
 	struct sip_wire wire; // first
 	struct sip_wire_events events;
 	struct listener listeners[16];
 	unsigned count;
 	char (*buffers)[SIP_MAX_MESSAGE + 1]; // BATCH of them
+	bool collecting;
+	struct waiting out[OUT];
+	unsigned out_count;
+	size_t out_used;
+	char *out_bytes;
 };
 
 static int error_of(const struct msghdr *header)
@@ -70,6 +85,84 @@ static void errors_drain(struct listener *listener)
 	}
 }
 
+// --- sending ------------------------------------------------------------------------------------------------------
+
+// An error that may be the word on an earlier datagram to somebody else, which is told where it belongs.
+static bool error_is_old(struct listener *listener, int error)
+{
+	if (error != ECONNREFUSED && error != EHOSTUNREACH && error != ENETUNREACH && error != EPROTO)
+		return false;
+	errors_drain(listener);
+	return true;
+}
+
+static int send_now(struct listener *listener, const struct waiting *what, const char *data)
+{
+	int error = 0;
+
+	for (int i = 0; i < 3; i++) {
+		if (sendto(listener->fd, data, what->length, MSG_DONTWAIT, (const struct sockaddr *)&what->to,
+			    what->to_length) >= 0)
+			return 0;
+		error = errno;
+		if (!error_is_old(listener, error))
+			break;
+	}
+	return -error;
+}
+
+// How many of the first waiting ones leave by the same socket.
+static unsigned run_length(const struct udp *udp, unsigned first)
+{
+	unsigned n = first;
+
+	while (n < udp->out_count && udp->out[n].listener == udp->out[first].listener)
+		n++;
+	return n - first;
+}
+
+static int run_send(struct udp *udp, unsigned first, unsigned count)
+{
+	struct mmsghdr headers[OUT];
+	struct iovec iov[OUT];
+
+	memset(headers, 0, count * sizeof(*headers));
+	for (unsigned i = 0; i < count; i++) {
+		struct waiting *what = &udp->out[first + i];
+
+		iov[i] = (struct iovec){udp->out_bytes + what->at, what->length};
+		headers[i].msg_hdr = (struct msghdr){
+			.msg_name = &what->to, .msg_namelen = what->to_length, .msg_iov = &iov[i], .msg_iovlen = 1};
+	}
+	return sendmmsg(udp->out[first].listener->fd, headers, count, MSG_DONTWAIT);
+}
+
+static void out_flush(struct udp *udp)
+{
+	unsigned at = 0;
+
+	udp->collecting = false;
+	while (at < udp->out_count) {
+		const struct waiting *what = &udp->out[at];
+		const char *data = udp->out_bytes + what->at;
+		int sent = run_send(udp, at, run_length(udp, at)), error;
+
+		if (sent > 0) {
+			at += (unsigned)sent;
+			continue;
+		}
+		// The kernel names the first that it does not take: that one goes, or comes back, by itself.
+		error = send_now(what->listener, what, data);
+		if (error && error != -EAGAIN && error != -ENOBUFS) // a full socket heals by timer
+			udp->events.refused(udp->events.arg, data, what->length, error);
+		at++;
+	}
+	udp->out_count = 0;
+	udp->out_used = 0;
+}
+
+// --- receiving ----------------------------------------------------------------------------------------------------
+
 static int batch_read(struct listener *listener)
 {
 	struct udp *udp = listener->udp;
@@ -85,6 +178,7 @@ static int batch_read(struct listener *listener)
 			.msg_name = &from[i], .msg_namelen = sizeof(from[i]), .msg_iov = &iov[i], .msg_iovlen = 1};
 	}
 	count = recvmmsg(listener->fd, headers, BATCH, MSG_DONTWAIT, NULL);
+	udp->collecting = count > 0;
 	for (int i = 0; i < count; i++) {
 		struct sip_flow flow = {.transport = SIP_UDP, .local = listener->local};
 
@@ -93,7 +187,10 @@ static int batch_read(struct listener *listener)
 		if (flow.remote.family && flow.remote.port)
 			udp->events.message(udp->events.arg, &flow, udp->buffers[i], headers[i].msg_len);
 	}
-	return count < 0 ? -errno : count;
+	if (count < 0)
+		return -errno;
+	out_flush(udp);
+	return count;
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
@@ -126,23 +223,22 @@ static int udp_send(struct sip_wire *wire, struct sip_flow *flow, const char *da
 {
 	struct udp *udp = (struct udp *)wire;
 	struct listener *listener = listener_find(udp, &flow->local);
-	struct sockaddr_storage to;
-	socklen_t to_length = wire_sockaddr_write(&flow->remote, &to);
+	struct waiting what = {.listener = listener, .length = length};
 
+	what.to_length = wire_sockaddr_write(&flow->remote, &what.to);
 	if (!listener || flow->local.family != flow->remote.family)
 		return -EADDRNOTAVAIL;
-	for (int i = 0; i < 3; i++) {
-		if (sendto(listener->fd, data, length, MSG_DONTWAIT, (struct sockaddr *)&to, to_length) >= 0)
-			return 0;
-		if (errno != ECONNREFUSED && errno != EHOSTUNREACH && errno != ENETUNREACH && errno != EPROTO)
-			break;
-		// This may be the word on an earlier datagram to somebody else, which is told where it belongs.
-		int error = errno;
-
-		errors_drain(listener);
-		errno = error;
+	if (!udp->collecting || length > OUT_BYTES)
+		return send_now(listener, &what, data);
+	if (udp->out_count == OUT || udp->out_used + length > OUT_BYTES) {
+		out_flush(udp);
+		udp->collecting = true;
 	}
-	return -errno;
+	what.at = udp->out_used;
+	memcpy(udp->out_bytes + what.at, data, length);
+	udp->out_used += length;
+	udp->out[udp->out_count++] = what;
+	return 0;
 }
 
 static void udp_close(struct sip_wire *wire)
@@ -155,6 +251,7 @@ static void udp_close(struct sip_wire *wire)
 		if (udp->listeners[i].fd >= 0)
 			close(udp->listeners[i].fd);
 	}
+	free(udp->out_bytes);
 	free(udp->buffers);
 	free(udp);
 }
@@ -194,7 +291,8 @@ int sip_udp_open(struct event_base *base, const struct kg_addr *listen, unsigned
 	udp->wire = (struct sip_wire){udp_send, udp_close};
 	udp->events = *events;
 	udp->buffers = malloc(BATCH * sizeof(*udp->buffers));
-	if (!udp->buffers)
+	udp->out_bytes = malloc(OUT_BYTES);
+	if (!udp->buffers || !udp->out_bytes)
 		goto fail;
 	for (; udp->count < count && udp->count < sizeof(udp->listeners) / sizeof(*udp->listeners); udp->count++) {
 		struct listener *listener = &udp->listeners[udp->count];

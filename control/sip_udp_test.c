@@ -24,6 +24,7 @@ static struct {
 	struct kg_addr local, remote;
 	char data[128];
 	int error;
+	bool echo, echo_oddly;
 } t;
 
 static void on_message(void *arg, const struct sip_flow *flow, const char *data, size_t length)
@@ -34,6 +35,15 @@ static void on_message(void *arg, const struct sip_flow *flow, const char *data,
 	assert_int_equal(flow->transport, SIP_UDP);
 	assert_int_equal(data[length], '\0');
 	snprintf(t.data, sizeof(t.data), "%.*s", (int)length, data);
+	if (!t.echo || strcmp(t.data, "ping") != 0)
+		return;
+	for (int i = 0; i < 40; i++) {
+		struct sip_flow back = {.local = flow->local, .remote = flow->remote};
+
+		if (i == 2 && t.echo_oddly)
+			kg_addr_parse(&back.remote, "255.255.255.255", 5060); // needs a right that the socket has not
+		assert_int_equal(t.wire->send(t.wire, &back, "pong", 4), 0);
+	}
 }
 
 static void on_refused(void *arg, const char *data, size_t length, int error)
@@ -153,6 +163,30 @@ static void an_address_that_cannot_be_had_is_explained(void **state)
 	assert_non_null(strstr(err, "udp:192.0.2.77:5060 is no address of this machine: correct sip.listen"));
 }
 
+// What a batch sets off leaves in as few calls: in order, whole, and what cannot go comes back as refused.
+static void answers_of_a_batch_leave_together(void **state)
+{
+	t.echo = true;
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(send_text(&t.a, &t.b, "ping"), 0);
+	turn();
+	turn();
+	assert_int_equal(t.datagrams, 8 + 8 * 40); // each is answered forty times, more than are collected
+	assert_int_equal(t.refused, 0);
+}
+
+static void one_that_cannot_go_keeps_none_of_the_others(void **state)
+{
+	t.echo = true;
+	t.echo_oddly = true; // the third of each forty is for an address that no socket of ours reaches
+	assert_int_equal(send_text(&t.a, &t.b, "ping"), 0);
+	turn();
+	turn();
+	assert_int_equal(t.datagrams, 1 + 39);
+	assert_int_equal(t.refused, 1);
+	assert_true(t.error < 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -161,6 +195,8 @@ int main(void)
 		TEST(a_burst_comes_whole),
 		TEST(icmp_brings_back_what_was_refused),
 		TEST(a_refusal_is_not_blamed_on_the_next),
+		TEST(answers_of_a_batch_leave_together),
+		TEST(one_that_cannot_go_keeps_none_of_the_others),
 		TEST(an_address_that_cannot_be_had_is_explained),
 	};
 
