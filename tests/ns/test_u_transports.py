@@ -79,6 +79,7 @@ class Ground:
             os.symlink(path, os.path.join(self.home, name))
         self.trunks = []
         self.kamailio("tls", PROXY, self.good.sign("proxy", [f"IP:{PROXY}"]))
+        self.trunks.append(("tcp", f'{{name: tcp, target: "sip:{PROXY}:5060;transport=tcp"}}'))
         # One with a certificate of nobody that we know, one with another's name, one whose time is over.
         self.kamailio("strange", netns.at_callee(5), self.strange.sign("strange", [f"IP:{netns.at_callee(5)}"]))
         self.kamailio("other", netns.at_callee(6), self.good.sign("other", ["DNS:other.test"]))
@@ -97,8 +98,7 @@ class Ground:
         kamailio = Kamailio(self.bed, self.bed.callee, address, name, ROUTING.replace("CALLEE", netns.host(netns.CALLEE)),
                             tls=(*pair, self.good.ca))
         kamailio.start()
-        kind = ";transport=tls" if name != "tcp" else ";transport=tcp"
-        self.trunks.append((name, f'{{name: {name}, target: "sip:{netns.host(address)}:5061{kind}"}}'))
+        self.trunks.append((name, f'{{name: {name}, target: "sip:{netns.host(address)}:5061;transport=tls"}}'))
 
 
 def call_through(ground, trunk, port, status=200):
@@ -127,6 +127,11 @@ def test_tls_through_a_proxy(ground):
     before = ground.engine.api.metrics()['kedge_sip_connections_total{what="opened"}']
     call_through(ground, "tls", 5071)
     assert ground.engine.api.metrics()['kedge_sip_connections_total{what="opened"}'] == before, "the connection is not reused"
+
+
+def test_tcp_through_a_proxy(ground):
+    route = call_through(ground, "tcp", 5075)
+    assert any("transport=tcp" in value for value in route), f"not by TCP: {route}"
 
 
 def log_has(ground, words, timeout_s=3):
@@ -277,7 +282,7 @@ def test_browser_secure(ground):
     browser_call(ground, "wss", "js-wss")
 
 
-TESTS = [test_tls_through_a_proxy, test_a_strange_authority, test_anothers_name, test_a_certificate_that_is_over,
+TESTS = [test_tls_through_a_proxy, test_tcp_through_a_proxy, test_a_strange_authority, test_anothers_name, test_a_certificate_that_is_over,
          test_tcp_keepalive_and_pipelining,
          test_ten_thousand_options_make_no_dialog, test_browser, test_browser_with_a_wrong_password, test_browser_secure, test_a_renewed_certificate]
 
