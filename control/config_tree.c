@@ -115,6 +115,7 @@ unsigned config_frozen(const struct config *now, const struct config *next, conf
 		{"media.ports", now->port_first == next->port_first && now->port_last == next->port_last},
 		{"media.max_calls", now->max_calls == next->max_calls},
 		{"sip.listen", listens_same(now, next)},
+		{"sip.realm", strcmp(now->realm, next->realm) == 0},
 		{"sip.dns", strcmp(now->dns_servers, next->dns_servers) == 0},
 		{"sip.limits.connections", now->connections == next->connections &&
 						   now->connections_per_source == next->connections_per_source},
@@ -180,6 +181,7 @@ void config_keep_frozen(struct config *now, struct config *next)
 	next->api_socket = now->api_socket;
 	next->api_telemetry = now->api_telemetry;
 	next->cdr_file = now->cdr_file;
+	memcpy(next->realm, now->realm, sizeof(next->realm));
 	next->dns_servers = now->dns_servers;
 	next->connections = now->connections;
 	next->connections_per_source = now->connections_per_source;

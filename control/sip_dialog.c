@@ -180,6 +180,8 @@ int sip_dialog_confirm(struct sip_dialog *dialog, const struct sip_msg *response
 
 int sip_dialog_refresh(struct sip_dialog *dialog, const struct sip_msg *msg)
 {
+	if (!dialog) // it ended meanwhile
+		return 0;
 	dialog->flow = *sip_msg_flow(msg);
 	return target_take(dialog, msg);
 }

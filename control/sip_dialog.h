@@ -46,7 +46,7 @@ struct sip_dialog *sip_dialog_create_uas(
 void sip_dialog_destroy(struct sip_dialog *dialog); // NULL is fine
 // UAC: a 2xx confirms; its Contact and Record-Route replace what a provisional said (RFC 3261 13.2.2.4).
 int sip_dialog_confirm(struct sip_dialog *dialog, const struct sip_msg *response);
-// What refreshes the target (RFC 3261 12.2): its Contact, where there is one. Returns: 0, -ENOMEM.
+// What refreshes the target (RFC 3261 12.2): its Contact, where there is one. dialog NULL is fine. Returns: 0, -ENOMEM.
 int sip_dialog_refresh(struct sip_dialog *dialog, const struct sip_msg *msg);
 // The dialog of a request that came. Returns: NULL: none.
 struct sip_dialog *sip_dialog_find(struct sip_dialogs *dialogs, const struct sip_msg *request);

@@ -100,12 +100,14 @@ bool exchanges_busy(const struct sip_session *session)
 	return session->exchanges != NULL;
 }
 
-void exchanges_end(struct sip_session *session)
+void exchanges_end(struct sip_session *session, const struct fork *fork)
 {
 	struct sip_exchange *exchange, *next;
 
 	for (exchange = session->exchanges; exchange; exchange = next) {
 		next = exchange->next;
+		if (fork && exchange->fork != fork)
+			continue;
 		wheel_stop(wheel_of(exchange), &exchange->resend);
 		if (exchange->serving && !exchange->final)
 			exchange_respond(

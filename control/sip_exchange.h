@@ -32,8 +32,8 @@ void exchange_receive(struct sip_session *session, struct fork *fork, struct sip
 bool exchange_ack(struct sip_session *session, struct fork *fork, const struct sip_msg *msg);
 // A CANCEL of a re-INVITE whose transaction is `invite`. Returns: false where it is none.
 bool exchange_cancel(struct sip_tx *invite);
-// The session is over: what waits is answered 487 or 481, what we sent goes on alone.
-void exchanges_end(struct sip_session *session);
+// The dialog of `fork` (NULL: the session) is over: what waits is answered 487 or 481, what we sent goes on alone.
+void exchanges_end(struct sip_session *session, const struct fork *fork);
 bool exchanges_busy(const struct sip_session *session); // some of its transactions still live
 void exchanges_free(struct sip_session *session);       // at the very end
 // For sip_exchange*.c.

@@ -210,6 +210,28 @@ static void bodies_and_events_that_are_not_ours(void **state)
 	nothing_stays();
 }
 
+// Another fork answers while an UPDATE of this one waits: its dialog is gone, and so is what was asked in it.
+static void a_fork_that_is_dropped_takes_its_requests_along(void **state)
+{
+	const struct sip_msg *prack;
+
+	fake_call();
+	fake_response(0, 183, "x", REL "RSeq: 5\r\n");
+	prack = last("PRACK");
+	assert_non_null(prack);
+	live()->forks[0].agreed = true;
+	from_callee("UPDATE", "u1", 1, "", SDP);
+	TOLD("provisional:0 asked_UPDATE:0");
+	fake_response(0, 200, "y", "");
+	assert_int_equal(fake_count("SIP/2.0 481"), 1);
+	assert_null(fake.exchange);
+	sip_session_ack(live(), NULL);
+	sip_session_bye(live(), NULL);
+	fake_response(sent_as("PRACK"), 200, "", "");
+	fake_response(sent_as("BYE"), 200, "", "");
+	nothing_stays();
+}
+
 // --- ours ---------------------------------------------------------------------------------------------------------
 
 static void our_reinvite_is_acknowledged_by_its_user(void **state)
@@ -514,6 +536,7 @@ int main(void)
 		TEST(one_offer_at_a_time),
 		TEST(others_are_asked_too),
 		TEST(bodies_and_events_that_are_not_ours),
+		TEST(a_fork_that_is_dropped_takes_its_requests_along),
 		TEST(our_reinvite_is_acknowledged_by_its_user),
 		TEST(a_peer_that_lost_the_dialog_ends_the_call),
 		TEST(silence_is_told_as_no_answer),

@@ -156,7 +156,7 @@ static void session_quiet(struct sip_session *session)
 {
 	wheel_stop(session->stack->options.wheel, &session->refresh.timer);
 	prack_stop(session);
-	exchanges_end(session);
+	exchanges_end(session, NULL);
 }
 
 void session_over(struct sip_session *session)
@@ -185,6 +185,7 @@ int session_hold_headers(struct sip_session *session, const char *const *headers
 
 void fork_clear(struct fork *fork)
 {
+	exchanges_end(fork->session, fork);
 	sip_dialog_destroy(fork->dialog);
 	free(fork->tag);
 	free(fork->ack);
@@ -207,6 +208,7 @@ void fork_dialogs_drop(struct sip_session *session, const struct fork *but)
 
 		if (fork == but || fork->bye)
 			continue;
+		exchanges_end(session, fork);
 		sip_dialog_destroy(fork->dialog);
 		fork->dialog = NULL;
 	}
