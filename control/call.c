@@ -3,111 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "call.h"
-
-// --- tables -------------------------------------------------------------------------------------------------------
-
-#define BIT(state) (1u << (state))
-#define ENDS (BIT(CALL_DISCONNECTED) | BIT(CALL_FAILED) | BIT(CALL_TIMEOUT))
-
-static const struct state_info {
-	const char *name;
-	const char *business; // NULL: none, or by `answered` for timeout
-	unsigned next;        // legal successors
-} states[CALL_STATE_COUNT] = {
-	[CALL_CALLING] = {"calling", NULL, BIT(CALL_RINGING) | BIT(CALL_EARLY_MEDIA) | BIT(CALL_CONFIRMED) | ENDS},
-	[CALL_RINGING] = {"ringing", "ringing", BIT(CALL_EARLY_MEDIA) | BIT(CALL_CONFIRMED) | ENDS},
-	// back to ringing where the route's next hop rings after the first one's announcement
-	[CALL_EARLY_MEDIA] = {"early_media", "ringing", BIT(CALL_RINGING) | BIT(CALL_CONFIRMED) | ENDS},
-	[CALL_CONFIRMED] = {"confirmed", "answered",
-		BIT(CALL_HELD) | BIT(CALL_TRANSFERRED) | BIT(CALL_DISCONNECTED) | BIT(CALL_TIMEOUT)},
-	[CALL_HELD] = {"held", "held",
-		BIT(CALL_CONFIRMED) | BIT(CALL_TRANSFERRED) | BIT(CALL_DISCONNECTED) | BIT(CALL_TIMEOUT)},
-	[CALL_TRANSFERRED] = {"transferred", "transferred", 0},
-	[CALL_DISCONNECTED] = {"disconnected", "released", 0},
-	[CALL_FAILED] = {"failed", "failed", 0},
-	[CALL_TIMEOUT] = {"timeout", NULL, 0},
-};
-
-#define CAUSE_ROW(word, layer, help) {#word, layer, help},
-static const struct cause_info {
-	const char *word, *layer, *help;
-} causes[CALL_CAUSE_COUNT] = {CALL_CAUSES(CAUSE_ROW)};
-
-// A callee's failure that may not pass as it is: it speaks of the trunk or of what was negotiated on that leg only.
-static const struct upstream {
-	int from, to, status;
-} upstreams[] = {
-	{300, 399, 480},                  // redirects are not followed, and their Contacts are the trunk's
-	{401, 401, 403},                  // the trunk asks us, not the caller
-	{407, 407, 403}, {420, 422, 500}, // Require, Supported and Session-Expires are each leg's own
-	{494, 494, 500}, {503, 503, 500}, // a proxy would bench us
-};
-
-int call_status_upstream(int status)
-{
-	if (status < 300 || status > 699)
-		return 500;
-	for (size_t i = 0; i < sizeof(upstreams) / sizeof(*upstreams); i++)
-		if (status >= upstreams[i].from && status <= upstreams[i].to)
-			return upstreams[i].status;
-	return status;
-}
-
-bool call_status_hunts(int status)
-{
-	static const int hunts[] = {408, 480, 500, 502, 503, 504};
-
-	for (size_t i = 0; i < sizeof(hunts) / sizeof(*hunts); i++)
-		if (hunts[i] == status)
-			return true;
-	return false;
-}
-
-// What a description that is not good says to the caller, by who wrote it.
-static const struct sdp_failure {
-	enum call_cause_word cause;
-	int by_caller, by_callee;
-} sdp_failures[] = {
-	[CALL_SDP_NONE] = {CALL_CAUSE_sdp_refused, 488, 488},
-	[CALL_SDP_BROKEN] = {CALL_CAUSE_sdp_broken, 400, 502},
-	[CALL_SDP_UNUSABLE] = {CALL_CAUSE_sdp_refused, 488, 488},
-	[CALL_SDP_UNREACHABLE] = {CALL_CAUSE_unreachable, 488, 502},
-	[CALL_SDP_NO_ROOM] = {CALL_CAUSE_overload, 503, 503},
-	[CALL_SDP_NO_MEDIA] = {CALL_CAUSE_media_failed, 500, 500},
-};
-
-const char *call_state_name(enum call_state state)
-{
-	return states[state].name;
-}
-
-const char *call_business_name(enum call_state state, bool answered)
-{
-	if (state == CALL_TIMEOUT)
-		return answered ? "released" : "failed";
-	return states[state].business;
-}
-
-const char *call_cause_name(enum call_cause_word word)
-{
-	return causes[word].word;
-}
-
-const char *call_cause_layer(enum call_cause_word word)
-{
-	return causes[word].layer;
-}
-
-bool call_transition_legal(enum call_state from, enum call_state to)
-{
-	return states[from].next & BIT(to);
-}
-
-bool call_ended(const struct call *call)
-{
-	return states[call->state].next == 0;
-}
+#include "call_impl.h"
 
 void call_init(struct call *call)
 {
@@ -116,7 +12,7 @@ void call_init(struct call *call)
 
 // --- actions ------------------------------------------------------------------------------------------------------
 
-static struct call_action *action_add(struct call_actions *out, enum call_action_type type)
+struct call_action *action_add(struct call_actions *out, enum call_action_type type)
 {
 	static struct call_action spare; // never used: CALL_ACTIONS is more than any event asks for, and tests check it
 
@@ -127,7 +23,7 @@ static struct call_action *action_add(struct call_actions *out, enum call_action
 	return &out->list[out->count++];
 }
 
-static void state_set(struct call *call, enum call_state to, struct call_actions *out)
+void state_set(struct call *call, enum call_state to, struct call_actions *out)
 {
 	if (call->state == to)
 		return;
@@ -199,15 +95,15 @@ static void caller_release(struct call *call, int status, struct call_actions *o
 }
 
 // The call is over: whatever still lives of it is let go.
-static void call_end(struct call *call, const struct call_event *event, enum call_state state,
-	enum call_cause_word cause, int code, struct call_actions *out)
+void call_end(struct call *call, const struct call_event *event, enum call_state state, enum call_cause_word cause,
+	int code, struct call_actions *out)
 {
 	if (call_ended(call))
 		return;
 	call->cause.word = cause;
 	call->cause.code = code;
 	snprintf(call->cause.message, sizeof(call->cause.message), "%s",
-		event->message ? event->message : causes[cause].help);
+		event->message ? event->message : call_cause_help(cause));
 	call->ended_ms = event->now_ms;
 	call->modify.state = MODIFY_NONE;
 	caller_release(call, code, out);
@@ -223,40 +119,6 @@ static void hop_call(struct call *call, unsigned hop, struct call_actions *out)
 	call->hop = hop;
 	call->callee = CALL_LEG_OPEN;
 	action_add(out, CALL_DO_INVITE)->hop = hop;
-}
-
-static enum call_side other_side(enum call_side side)
-{
-	return side == CALL_CALLER ? CALL_CALLEE : CALL_CALLER;
-}
-
-static struct call_action *modify_act(
-	const struct call *call, enum call_action_type type, enum call_side side, struct call_actions *out)
-{
-	struct call_action *action = action_add(out, type);
-
-	action->side = side;
-	action->hop = call->hop;
-	return action;
-}
-
-static void modify_refuse(const struct call *call, enum call_side side, int status, struct call_actions *out)
-{
-	modify_act(call, CALL_DO_MODIFY_REFUSE, side, out)->status = status;
-}
-
-// The hop that asked, or that was asked, is gone.
-static void modify_drop(struct call *call, struct call_actions *out)
-{
-	if (call->modify.state == MODIFY_ASKED && call->modify.asker == CALL_CALLER) {
-		modify_refuse(call, CALL_CALLER, 500, out);
-		call->modify.state = MODIFY_NONE;
-	} else if (call->modify.state == MODIFY_ASKED) {
-		modify_act(call, CALL_DO_MODIFY_CANCEL, CALL_CALLER, out);
-		call->modify.state = MODIFY_TAKEN_BACK;
-	} else if (call->modify.asker == CALL_CALLER) { // nobody is left to say how it ends
-		call->modify.state = MODIFY_NONE;
-	}
 }
 
 // The hop is over. Returns: whether the next one is called.
@@ -285,7 +147,7 @@ static int fork_map(struct call *call, const struct call_event *event, bool answ
 }
 
 // Does the event come from the hop that is being called now?
-static bool hop_current(const struct call *call, const struct call_event *event)
+bool hop_current(const struct call *call, const struct call_event *event)
 {
 	return call->hop == event->hop && call->callee != CALL_LEG_NONE && call->callee != CALL_LEG_OVER;
 }
@@ -294,7 +156,7 @@ static bool hop_current(const struct call *call, const struct call_event *event)
 
 static void on_invite(struct call *call, const struct call_event *event, struct call_actions *out)
 {
-	const struct sdp_failure *failure = &sdp_failures[event->sdp];
+	const struct sdp_failure *failure = sdp_failure_of(event->sdp);
 
 	call->caller = CALL_LEG_OPEN;
 	call->created_ms = event->now_ms;
@@ -339,7 +201,7 @@ static void on_provisional(struct call *call, const struct call_event *event, st
 	}
 }
 
-static void held_set(struct call *call, bool held, struct call_actions *out)
+void held_set(struct call *call, bool held, struct call_actions *out)
 {
 	if (call->state == CALL_CONFIRMED || call->state == CALL_HELD)
 		state_set(call, held ? CALL_HELD : CALL_CONFIRMED, out);
@@ -347,7 +209,7 @@ static void held_set(struct call *call, bool held, struct call_actions *out)
 
 static void on_answer(struct call *call, const struct call_event *event, struct call_actions *out)
 {
-	const struct sdp_failure *failure = &sdp_failures[event->sdp];
+	const struct sdp_failure *failure = sdp_failure_of(event->sdp);
 	struct call_action *action;
 	int fork;
 
@@ -377,117 +239,6 @@ static void on_answer(struct call *call, const struct call_event *event, struct 
 		state_set(call, CALL_CONFIRMED, out);
 		held_set(call, event->held, out);
 	}
-}
-
-// --- changes of the session -----------------------------------------------------------------------------------------
-
-// The caller's PRACK answers the offer of an 18x.
-static void on_prack(struct call *call, const struct call_event *event, struct call_actions *out)
-{
-	const struct sdp_failure *failure = &sdp_failures[event->sdp];
-	struct call_action *action;
-
-	if (!call->late_offer || call->late_done || !hop_current(call, event) || call->callee != CALL_LEG_OPEN)
-		return;
-	if (event->sdp != CALL_SDP_GOOD) {
-		call_end(call, event, CALL_FAILED, failure->cause, failure->by_caller, out);
-		return;
-	}
-	call->late_done = true;
-	action_add(out, CALL_DO_BRIDGE)->hop = event->hop;
-	action = action_add(out, CALL_DO_PRACK);
-	action->side = CALL_CALLEE;
-	action->hop = event->hop;
-	action->fork = event->fork;
-	call->early_hop = event->hop;
-	state_set(call, CALL_EARLY_MEDIA, out);
-}
-
-static void on_modify(struct call *call, const struct call_event *event, struct call_actions *out)
-{
-	bool early = call->caller == CALL_LEG_OPEN && call->callee == CALL_LEG_OPEN && call->hop == event->hop;
-	bool confirmed = call->caller == CALL_LEG_CONFIRMED && call->callee == CALL_LEG_CONFIRMED;
-	struct call_action *action;
-
-	if (call_ended(call))
-		modify_refuse(call, event->side, 481, out);
-	else if (event->sdp > CALL_SDP_GOOD)
-		modify_refuse(call, event->side, call_status_upstream(sdp_failures[event->sdp].by_caller), out);
-	else if (call->modify.state != MODIFY_NONE || !(confirmed || (early && event->sdp == CALL_SDP_GOOD)))
-		modify_refuse(call, event->side, 491, out);
-	else {
-		call->modify = (struct call_modify){
-			MODIFY_ASKED, event->side, .late = event->sdp == CALL_SDP_NONE, .early = !confirmed};
-		action = modify_act(call, CALL_DO_MODIFY, other_side(event->side), out);
-		action->late = call->modify.late;
-		action->fork = event->fork;
-	}
-}
-
-// Who answers nonsense to what it was asked cannot be brought back to what was before.
-static void modify_break(struct call *call, const struct call_event *event, struct call_actions *out)
-{
-	const struct sdp_failure *failure = &sdp_failures[event->sdp];
-
-	call->modify.state = MODIFY_NONE;
-	call_end(
-		call, event, call->answered ? CALL_DISCONNECTED : CALL_FAILED, failure->cause, failure->by_callee, out);
-}
-
-static void on_modified(struct call *call, const struct call_event *event, struct call_actions *out)
-{
-	enum call_side asker = call->modify.asker;
-
-	if (call->modify.state == MODIFY_TAKEN_BACK && event->side != asker) {
-		call->modify.state = MODIFY_NONE;
-		if (event->status < 300) // the CANCEL came too late
-			modify_act(call, CALL_DO_MODIFY_ACK, event->side, out)->ack = CALL_ACK_PLAIN;
-		return;
-	}
-	if (call->modify.state != MODIFY_ASKED || event->side == asker)
-		return;
-	if (event->status >= 300) {
-		call->modify.state = MODIFY_NONE;
-		// 481 speaks of the other dialog; its session ends the call by itself
-		modify_refuse(call, asker, event->status == 481 ? 500 : call_status_upstream(event->status), out);
-	} else if (event->sdp != CALL_SDP_GOOD) {
-		modify_act(call, CALL_DO_MODIFY_ACK, event->side, out)->ack =
-			call->modify.late && event->sdp > CALL_SDP_BROKEN ? CALL_ACK_REFUSE : CALL_ACK_PLAIN;
-		modify_refuse(call, asker, 488, out);
-		modify_break(call, event, out);
-	} else if (call->modify.late) {
-		call->modify.state = MODIFY_OFFERED;
-		modify_act(call, CALL_DO_MODIFY_ANSWER, asker, out);
-	} else {
-		call->modify.state = MODIFY_NONE;
-		modify_act(call, CALL_DO_MODIFY_COMMIT, asker, out);
-		modify_act(call, CALL_DO_MODIFY_ACK, event->side, out)->ack = CALL_ACK_PLAIN;
-		modify_act(call, CALL_DO_MODIFY_ANSWER, asker, out);
-		held_set(call, event->held, out);
-	}
-}
-
-static void on_modify_ack(struct call *call, const struct call_event *event, struct call_actions *out)
-{
-	if (call->modify.state != MODIFY_OFFERED || event->side != call->modify.asker)
-		return;
-	if (event->sdp != CALL_SDP_GOOD) {
-		modify_act(call, CALL_DO_MODIFY_ACK, other_side(event->side), out)->ack = CALL_ACK_REFUSE;
-		modify_break(call, event, out);
-		return;
-	}
-	call->modify.state = MODIFY_NONE;
-	modify_act(call, CALL_DO_MODIFY_COMMIT, event->side, out);
-	modify_act(call, CALL_DO_MODIFY_ACK, other_side(event->side), out)->ack = CALL_ACK_ANSWER;
-	held_set(call, event->held, out);
-}
-
-static void on_modify_gone(struct call *call, const struct call_event *event, struct call_actions *out)
-{
-	if (call->modify.state != MODIFY_ASKED || event->side != call->modify.asker)
-		return;
-	call->modify.state = MODIFY_TAKEN_BACK;
-	modify_act(call, CALL_DO_MODIFY_CANCEL, other_side(event->side), out);
 }
 
 static void on_failed(struct call *call, const struct call_event *event, struct call_actions *out)
@@ -520,7 +271,7 @@ static void on_cancel(struct call *call, const struct call_event *event, struct 
 
 static void on_ack(struct call *call, const struct call_event *event, struct call_actions *out)
 {
-	const struct sdp_failure *failure = &sdp_failures[event->sdp];
+	const struct sdp_failure *failure = sdp_failure_of(event->sdp);
 
 	if (call->caller != CALL_LEG_ANSWERED)
 		return;

@@ -98,7 +98,7 @@ FAULTS = [
          old="		ask.body = session->told_sdp;\n", new="		ask.body = NULL;\n"),
     dict(name="a refused change stays in force", file="control/calls_modify.c", test="unit:calls_modify",
          old="		modify_forget(party);\n		if (other)\n", new="		modify_take(party);\n		leg_update(party, other);\n		if (other)\n"),
-    dict(name="two changes at once", file="control/call.c", test="unit:call",
+    dict(name="two changes at once", file="control/call_modify.c", test="unit:call",
          old="	else if (call->modify.state != MODIFY_NONE ||", new="	else if (call->modify.state > MODIFY_TAKEN_BACK ||"),
     dict(name="408 to who asked by INFO", file="control/calls_relay.c", test="unit:calls_modify",
          old="	if (status == 408 || status == 481)\n", new="	if (status == 481)\n"),
