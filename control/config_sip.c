@@ -267,6 +267,8 @@ void sip_check(struct reader *reader)
 {
 	const struct config *config = reader->config;
 
+	if (!config->tls_certificate || !config->tls_key)
+		return; // no memory, which is reported
 	for (size_t i = 0; i < config->listen_count; i++) {
 		if (!sip_transport_secure(config->listens[i].transport) ||
 			(*config->tls_certificate && *config->tls_key))
