@@ -112,7 +112,7 @@ static void addresses_changed(void *arg)
 static int start_loop(void)
 {
 	engine.base = event_base_new();
-	if (engine.base) // 0: the clock, 1: everything else
+	if (engine.base) // 0: the clock and the kernel's news, 1: everything else
 		event_base_priority_init(engine.base, 2);
 	engine.wheel = wheel_create(now_ms());
 	return engine.base && engine.wheel ? 0 : -ENOMEM;

@@ -363,7 +363,6 @@ static void on_work(evutil_socket_t fd, short what, void *arg)
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	_Alignas(struct nlmsghdr) char buffer[BUFFER_BYTES];
-	const struct timeval now = {0, 0};
 	struct netlink *netlink = arg;
 	bool drained = false;
 
@@ -382,7 +381,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	if (netlink->stale && drained)
 		read_all(netlink);
 	if (!TAILQ_EMPTY(&netlink->pending)) // a next hop: somebody's media waits for it
-		event_add(netlink->work, &now);
+		on_work(-1, 0, netlink);
 	else if (netlink->changed || netlink->routes_changed)
 		netlink_work_soon(netlink);
 }
@@ -450,6 +449,10 @@ int netlink_open(struct event_base *base, struct netlink **out, char *err)
 		event_new(base, mnl_socket_get_fd(netlink->follow), EV_READ | EV_PERSIST, on_readable, netlink);
 	netlink->tick = event_new(base, -1, EV_PERSIST, on_tick, netlink);
 	netlink->work = event_new(base, -1, 0, on_work, netlink);
+	if (netlink->readable && netlink->work) { // before SIP: an answer that leaves now brings media at once
+		event_priority_set(netlink->readable, 0);
+		event_priority_set(netlink->work, 0);
+	}
 	if (!netlink->readable || !netlink->tick || !netlink->work || event_add(netlink->readable, NULL) ||
 		event_add(netlink->tick, &second))
 		error = -ENOMEM;

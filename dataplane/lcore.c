@@ -18,6 +18,7 @@
 #include "capture.h"
 #include "hand.h"
 #include "lcore.h"
+#include "relay_wait.h"
 #include "relay_work.h"
 
 #define HELD_TURNS 16  // a retirement waits no longer, however full the nics are
@@ -48,11 +49,13 @@ static void carry_out(struct lcore *lcore, struct lcore_command *command)
 		// Who sends from a new place was negotiated: the first packet from there is the stream.
 		if (leg_configure(leg, cold, conf))
 			leg->stream.source.heard_q = 0;
+		wait_changed(relay, command->leg);
 		break;
 	case LCORE_RETIRE:
 		leg_ports_clear(conf->ports, &conf->config, command->leg, relay->number);
 		leg->in = (struct leg_in){.id = 0}; // whose ports are entered again before it is made: nobody's yet
 		leg->out.id = 0;
+		wait_changed(relay, command->leg);
 		relay_add(&relay->legs_live, (uint64_t)-1);
 		break;
 	case LCORE_ADDRS:
@@ -64,6 +67,7 @@ static void carry_out(struct lcore *lcore, struct lcore_command *command)
 		lcore->nics[command->leg].capture = (struct capture *)conf;
 		break;
 	case LCORE_STOP:
+		wait_end(relay);
 		lcore->stop = true;
 		break;
 	}
@@ -277,6 +281,21 @@ static unsigned untag_burst(struct lcore *lcore, const struct lcore_nic *nic, st
 	return left;
 }
 
+// Commands may say where to packets go that wait: they leave before those that came later.
+// Returns: how many.
+static unsigned let_go(struct lcore *lcore)
+{
+	unsigned n;
+
+	if (likely(lcore->relay.wait.count == 0))
+		return 0;
+	flush(lcore, RELAY_TX - RELAY_WAIT);
+	n = wait_pop(&lcore->relay, rte_rdtsc());
+	if (n)
+		flush(lcore, RELAY_TX - RELAY_BURST); // the next burst must find room
+	return n;
+}
+
 static unsigned receive(struct lcore *lcore, struct lcore_nic *nic)
 {
 	struct relay *relay = &lcore->relay;
@@ -299,6 +318,7 @@ static unsigned receive(struct lcore *lcore, struct lcore_nic *nic)
 	// Behind the nic, before its packets: a leg that was made before its peer could know of it is there for the
 	// peer's first packet, wherever in its turn this lcore was stopped meanwhile.
 	take_commands(lcore);
+	let_go(lcore);
 	if (left)
 		relay_process(relay, packets, left, now);
 	relay->kernel = NULL;
@@ -359,9 +379,10 @@ static void take_handed(struct lcore *lcore, struct rte_mbuf **packets, unsigned
 unsigned lcore_turn(struct lcore *lcore)
 {
 	struct rte_mbuf *packets[RELAY_BURST];
-	unsigned total = 0;
+	unsigned total;
 
 	assert_owner(&lcore->relay.owner);
+	total = let_go(lcore);
 	for (unsigned i = 0; i < lcore->nic_count; i++) {
 		if (!lcore->nics[i].own)
 			continue;
@@ -378,6 +399,7 @@ unsigned lcore_turn(struct lcore *lcore)
 		if (!n)
 			continue;
 		take_commands(lcore); // as in receive()
+		let_go(lcore);
 		take_handed(lcore, packets, n);
 		flush(lcore, RELAY_TX - RELAY_BURST);
 		total += n;

@@ -93,6 +93,7 @@ static void make_other(void)
 	relay->number = 1;
 	relay->leg_first = 1 + EACH;
 	relay->leg_room = EACH;
+	relay->wait.room = RELAY_WAIT;
 	relay->legs = rig->relay->legs; // the rig has room for both
 	relay->cold = rig->relay->cold;
 	relay->tsc_hz = rig->relay->tsc_hz;
@@ -135,6 +136,7 @@ static int set_up(void **state)
 	rig = rig_create(2 * EACH);
 	lcore = &rig->lcore;
 	rig->relay->leg_room = EACH;
+	rig->relay->wait.room = RELAY_WAIT;
 	if (!wire_in[0])
 		make_nic();
 	lcore->nics[0] = (struct lcore_nic){.port = port, .own = true};
@@ -328,6 +330,80 @@ static void a_leg_is_there_for_its_first_packet(void **state)
 	assert_int_equal(rig->relay->drops[KG_DROP_no_leg], 1);
 }
 
+// --- next hops that are not resolved yet ----------------------------------------------------------------------------
+
+static void set_hop(struct lcore *of, kg_leg_id id, struct kg_leg_config *leg, bool resolved)
+{
+	leg->hop.resolved = resolved;
+	push_to(of, LCORE_CHANGE, id, leg);
+}
+
+static void packets_wait_for_a_next_hop(void **state)
+{
+	set_hop(lcore, B, &legs[1], false);
+	turn();
+	receive(3); // A's, for B
+	lcore_turn(lcore);
+	assert_int_equal(sent(), 0);
+	assert_int_equal(rig->relay->counters[KG_CNT_waited], 3);
+	assert_int_equal(rig->relay->taken - rig->relay->given, 3);
+	set_hop(lcore, B, &legs[1], true);
+	receive(2);
+	lcore_turn(lcore); // control's word comes behind the packets, in the ring and the nic: the old ones go first
+	assert_int_equal(sent(), 5);
+	assert_int_equal(rtp_get16(last_sent + 44), sequence - 1);
+	assert_int_equal(rig->relay->legs[leg_index(B)].tx.packets, 5);
+	assert_int_equal(rig->relay->legs[leg_index(B)].tx.last_seq & 0xffff, sequence - 1);
+	assert_int_equal(rig->relay->drops[KG_DROP_no_next_hop], 0);
+	assert_int_equal(rig->relay->taken, rig->relay->given);
+}
+
+static void packets_wait_for_a_next_hop_while_nobody_sends(void **state)
+{
+	set_hop(lcore, B, &legs[1], false);
+	turn();
+	receive(1);
+	lcore_turn(lcore);
+	set_hop(lcore, B, &legs[1], true);
+	lcore_commands(lcore);
+	assert_int_equal(lcore_turn(lcore), 1);
+	assert_int_equal(sent(), 1);
+}
+
+static void not_all_wait_and_none_for_ever(void **state)
+{
+	set_hop(lcore, B, &legs[1], false);
+	turn();
+	receive(20);
+	lcore_turn(lcore);
+	assert_int_equal(rig->relay->counters[KG_CNT_waited], 8);
+	assert_int_equal(rig->relay->drops[KG_DROP_no_next_hop], 12);
+	lcore_turn(lcore);
+	assert_int_equal(rig->relay->drops[KG_DROP_no_next_hop], 12);
+	for (unsigned i = 0; rig->relay->drops[KG_DROP_no_next_hop] < 20; i++) {
+		assert_in_range(i, 0, 5000);
+		usleep(1000);
+		lcore_turn(lcore);
+	}
+	assert_int_equal(rig->relay->cold[leg_index(A)].drops[KG_DROP_no_next_hop], 20);
+	assert_int_equal(sent(), 0);
+	assert_int_equal(rig->relay->taken, rig->relay->given);
+}
+
+static void who_waits_for_a_leg_that_ends_ends_too(void **state)
+{
+	set_hop(lcore, B, &legs[1], false);
+	turn();
+	receive(2);
+	lcore_turn(lcore);
+	push(LCORE_RETIRE, B);
+	turn();
+	turn();
+	lcore_turn(lcore);
+	assert_int_equal(rig->relay->drops[KG_DROP_peer_gone], 2);
+	assert_int_equal(rig->relay->taken, rig->relay->given);
+}
+
 // --- two lcores -----------------------------------------------------------------------------------------------------
 
 static void what_came_to_the_wrong_queue_is_handed_over(void **state)
@@ -431,18 +507,20 @@ static void a_bridge_across_lcores(void **state)
 	assert_int_equal(other->relay.drops[KG_DROP_peer_gone], 1);
 }
 
-// A leg of the other's whose line was mapped: its reports are mapped half here and half there.
-static void reports_cross_through_both_maps(void **state)
+// A's report, for a leg whose line was mapped as A's was: it is mapped once by each, wherever it comes by.
+static void report_is_mapped(kg_leg_id peer, struct lcore *owner, struct kg_leg_config *to, bool waits)
 {
 	uint8_t frame[256], report[32] = {0x81, 201, 0, 7, 0, 0, 0, 9};
 	struct kg_leg_config from = legs[0];
 	struct rig_out out = {.length = 74};
 
-	legs[0].peer = D;
+	legs[0].peer = peer;
 	push(LCORE_CHANGE, A);
+	set_hop(owner, peer, to, !waits);
 	lcore_commands(lcore);
+	lcore_commands(other);
 	rig->relay->legs[leg_index(A)].tx.map = (struct rtp_map){.in_ssrc = 5, .out_ssrc = 6, .seq_add = 100};
-	rig->relay->legs[leg_index(D)].tx.map = (struct rtp_map){.in_ssrc = 9, .out_ssrc = 8};
+	rig->relay->legs[leg_index(peer)].tx.map = (struct rtp_map){.in_ssrc = 9, .out_ssrc = 8};
 	rtp_put32(report + 8, 6); // A hears 6, which the far end calls 5
 	rtp_put32(report + 16, 1100);
 	from.remote.port++;
@@ -450,12 +528,34 @@ static void reports_cross_through_both_maps(void **state)
 	arrive(0, frame, rig_frame(frame, &from.remote, &from.local, report, sizeof(report), RIG_WHOLE));
 	lcore_turn(lcore);
 	lcore_turn(other);
-	assert_int_equal(sent_on(1), 1);
+	if (waits) {
+		assert_int_equal(sent_on(owner == other), 0);
+		assert_int_equal(owner->relay.counters[KG_CNT_waited], 1);
+		set_hop(owner, peer, to, true);
+		lcore_commands(owner);
+		lcore_turn(owner);
+	}
+	assert_int_equal(sent_on(owner == other), 1);
 	assert_int_equal(rtp_get32(last_sent + 46), 8);
 	assert_int_equal(rtp_get32(last_sent + 50), 5);
 	assert_int_equal(rtp_get32(last_sent + 58), 1000);
 	memcpy(out.frame, last_sent, 74);
 	assert_true(rig_sound(&out));
+}
+
+static void reports_cross_through_both_maps(void **state)
+{
+	report_is_mapped(D, other, &legs[3], false);
+}
+
+static void reports_for_another_lcore_wait(void **state)
+{
+	report_is_mapped(D, other, &legs[3], true);
+}
+
+static void reports_wait(void **state)
+{
+	report_is_mapped(B, lcore, &legs[1], true);
 }
 
 static void one_queue_for_two_lcores(void **state)
@@ -580,11 +680,17 @@ int main(void)
 		TEST(the_stop_waits_behind_retirements),
 		TEST(no_room_for_answers),
 		TEST(a_leg_is_there_for_its_first_packet),
+		TEST(packets_wait_for_a_next_hop),
+		TEST(packets_wait_for_a_next_hop_while_nobody_sends),
+		TEST(not_all_wait_and_none_for_ever),
+		TEST(who_waits_for_a_leg_that_ends_ends_too),
 		TEST(what_came_to_the_wrong_queue_is_handed_over),
 		TEST(a_leg_is_there_for_its_first_packet_on_any_queue),
 		TEST(a_retirement_waits_for_other_lcores),
 		TEST(a_bridge_across_lcores),
 		TEST(reports_cross_through_both_maps),
+		TEST(reports_for_another_lcore_wait),
+		TEST(reports_wait),
 		TEST(one_queue_for_two_lcores),
 		TEST(a_peer_that_does_not_use_our_queue),
 		TEST(a_ring_that_is_full_is_counted),

@@ -52,6 +52,7 @@ static struct lcore *lcore_create(const struct kg_media *media, unsigned number)
 	relay->number = number;
 	relay->leg_first = 1 + number * media->legs_each;
 	relay->leg_room = media->legs_each;
+	relay->wait.room = RELAY_WAIT;
 	relay->tsc_hz = media->tsc_hz;
 	relay->addrs = calloc(1, sizeof(*relay->addrs));
 	lcore->commands = ring_of("commands", number, number, COMMANDS, sizeof(struct lcore_command), socket);

@@ -11,7 +11,8 @@
 #include "owner.h"
 
 #define RELAY_BURST 64
-#define RELAY_TX 256 // packets that may wait for one nic within a turn
+#define RELAY_TX 256  // packets that may wait for one nic within a turn
+#define RELAY_WAIT 64 // packets that may wait for next hops
 #define RELAY_MAX_FRAME 1600
 #define RELAY_PORTS 65536
 #define RELAY_ADDRS (KG_MEDIA_NICS * KG_MEDIA_NIC_ADDRS)
@@ -108,6 +109,14 @@ struct relay {
 		unsigned count;
 		struct rte_mbuf *packets[RELAY_BURST];
 	} hands[KG_MEDIA_LCORES];
+
+	struct relay_wait {    // packets whose next hop is not known yet, in the order in which they came
+		unsigned room; // RELAY_WAIT; 0: nobody waits
+		unsigned count;
+		bool due; // a leg has changed for which some of them wait
+		struct rte_mbuf *packets[RELAY_WAIT];
+		uint64_t since_tsc[RELAY_WAIT];
+	} wait;
 
 	struct owner owner; // its thread
 };

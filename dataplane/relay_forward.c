@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 #include "relay_forward.h"
+#include "relay_wait.h"
 
 void forward_follow(const struct relay *relay, struct leg_tx *tx, const struct work *work, uint64_t now_tsc)
 {
@@ -52,8 +53,10 @@ static void translate(struct work *work, const struct rtp_map *send, const struc
 	work->sum += before + (uint16_t)~rte_raw_cksum(work->payload, work->length);
 }
 
-enum kg_drop forward_refuse(const struct leg_out *out, const struct work *work)
+int forward_refuse(struct relay *relay, struct work *work, uint64_t now_tsc)
 {
+	const struct leg_out *out = &work->to->out;
+
 	if (out->id != work->who.peer)
 		return KG_DROP_peer_gone;
 	if (work->rtcp && !(out->flags & LEG_REMOTE_RTCP))
@@ -62,7 +65,9 @@ enum kg_drop forward_refuse(const struct leg_out *out, const struct work *work)
 		return KG_DROP_no_remote;
 	if (!work->rtcp && !(out->flags & LEG_MAY_SEND))
 		return KG_DROP_direction;
-	return out->flags & LEG_HOP ? KG_DROP_too_long : KG_DROP_no_next_hop;
+	if (out->flags & LEG_HOP)
+		return KG_DROP_too_long;
+	return wait_push(relay, work, now_tsc) ? -1 : KG_DROP_no_next_hop;
 }
 
 static const struct rtp_map plain; // maps nothing: SSRC 0 to itself

@@ -110,8 +110,9 @@ static inline void rewrite(
 	memcpy(udp + 6, &sum, 2);
 }
 
-// Returns: why a packet may not leave by this leg. In the order in which one wants to know.
-enum kg_drop forward_refuse(const struct leg_out *out, const struct work *work);
+// A packet that may not leave by this leg. Returns: why, in the order in which one wants to know; -1: it waits until it
+// may.
+int forward_refuse(struct relay *relay, struct work *work, uint64_t now_tsc);
 
 static inline bool may_leave(const struct leg_out *out, const struct work *work)
 {
@@ -120,7 +121,7 @@ static inline bool may_leave(const struct leg_out *out, const struct work *work)
 	return out->id == work->who.peer && (out->flags & open) == open && work->length <= out->room;
 }
 
-// The peer is one of this lcore's. Returns: -1 where the packet leaves, else why it does not.
+// The peer is one of this lcore's. Returns: -1 where the packet leaves or waits, else why it does not.
 static __rte_always_inline int forward(struct relay *relay, struct work *work, uint64_t now_tsc)
 {
 	struct leg *peer = work->to;
@@ -129,7 +130,7 @@ static __rte_always_inline int forward(struct relay *relay, struct work *work, u
 	unsigned at;
 
 	if (unlikely(!may_leave(out, work)))
-		return (int)forward_refuse(out, work);
+		return forward_refuse(relay, work, now_tsc);
 	if (unlikely(out->length > LEG_HEADER_4 && work->payload - (uint8_t *)work->mbuf->buf_addr < out->length))
 		return KG_DROP_too_long; // no room in front for an IPv6 header
 	tx = &relay->tx[out->nic];

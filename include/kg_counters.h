@@ -50,6 +50,7 @@ enum kg_severity { KG_INFO, KG_WARN, KG_ERROR };
 	X(commands, "commands", KG_INFO, "commands from control that were carried out") \
 	X(handed_over, "packets", KG_INFO, "received by another lcore than the leg's")  \
 	X(cross_lcore, "packets", KG_INFO, "for a leg of another lcore than the sender's") \
+	X(waited, "packets", KG_INFO, "waited for a next hop that was not resolved yet") \
 	X(handed_tx, "packets", KG_INFO, "sent through another lcore's transmit queue") \
 	X(to_kernel, "packets", KG_INFO, "frames that are no media, given to the nic's TAP") \
 	X(from_kernel, "packets", KG_INFO, "frames of the nic's TAP that were sent") \

@@ -21,7 +21,6 @@ LOGS = os.path.join(ROOT, "build", "test-logs")
 FUZZ = ("sip", "sdp", "rtp", "config", "dns", "frame", "ws", "digest")
 BUILDS = {  # name: (directory, compiler, options)
     "gcc": ("build", "gcc", ["--buildtype=release", "--werror"]),
-    "clang": ("build-clang", "clang", ["--buildtype=release", "--werror"]),
     "asan": ("build-asan", "clang", ["--buildtype=debugoptimized", "--werror", "-Db_sanitize=address,undefined",
                                      "-Db_lundef=false", "-Dfuzz=true"]),
     # What several threads share; with C11 atomics in DPDK's rings, which the sanitizer understands.
@@ -30,7 +29,7 @@ BUILDS = {  # name: (directory, compiler, options)
 }
 ONLY = {"tsan": ["dataplane/lifecycle_test"]}  # what is built of it
 GROUPS = ("calls", "limits|health|rights|soak", "impaired|kills|capture|inject", "robust|torture",
-          "proxy|timers|routes|browser")  # and one of all others
+          "proxy|timers|routes|browser", "dialogs|transports|names")  # and one of all others
 WORLDS = ("af_packet", "ip6", "mixed", "nat", "lcores")
 SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1",
               "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
@@ -140,6 +139,17 @@ def fuzz(results, name, seconds):
     results.add(title, good, time.monotonic() - began, log)
 
 
+def fuzz_and_alloc(results, args, wanted):
+    """One thread each, on both cores."""
+    jobs = []
+    if wanted("alloc"):
+        command = [sys.executable, os.path.join(ROOT, "tests", "alloc.py")] + (["--long"] if args.long else [])
+        jobs.append(lambda: test(results, "alloc", command, 3000))
+    jobs += [lambda name=name: fuzz(results, name, 600 if args.long else 10) for name in FUZZ if wanted(f"fuzz/{name}")]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda job: job(), jobs))
+
+
 def namespaces(results, args, build_name, prefix, pattern, world="ip4"):
     """tests/ns/run.py prints its own lines; here only its counts are added. world: see tests/ns/netns.py."""
     counts = os.path.join(LOGS, "counts-" + re.sub(r"\W+", "-", prefix + pattern))
@@ -167,7 +177,7 @@ def namespaces(results, args, build_name, prefix, pattern, world="ip4"):
 
 
 def everywhere(results, args, built):
-    """All suites in namespaces, two runs at once: their time is timers'. Only the load has the machine to itself."""
+    """All suites in namespaces, three runs at once: their time is timers'. Only the load has the machine to itself."""
     if built.get("gcc") and args.pattern:
         namespaces(results, args, "gcc", "", args.pattern)
     elif built.get("gcc"):
@@ -181,7 +191,7 @@ def everywhere(results, args, built):
     if built.get("gcc"):
         jobs += [("gcc", world + "-", "^(calls|nat|lcores)/" if args.pattern in ("", world) else args.pattern.removeprefix(world + "-"), world)
                  for world in WORLDS if args.pattern in ("", world) or args.pattern.startswith(world + "-")]
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda job: namespaces(results, args, *job), jobs))
 
 
@@ -209,12 +219,8 @@ def main():
             unit_tests(results, name, wanted)
     if built.get("tsan") and wanted("unit-tsan/lifecycle"):
         test(results, "unit-tsan/lifecycle", [os.path.join(ROOT, "build-tsan", ONLY["tsan"][0])], 120, SANITIZERS)
-    if built.get("asan") and wanted("alloc"):
-        test(results, "alloc", [sys.executable, os.path.join(ROOT, "tests", "alloc.py")] + (["--long"] if args.long else []), 3000)
-    targets = [name for name in FUZZ if wanted(f"fuzz/{name}")]
-    if built.get("asan") and targets:
-        with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            list(pool.map(lambda name: fuzz(results, name, 600 if args.long else 10), targets))
+    if built.get("asan"):
+        fuzz_and_alloc(results, args, wanted)
     everywhere(results, args, built)
     if args.long and wanted("faults"):
         test(results, "faults", [sys.executable, os.path.join(ROOT, "tests", "faults.py")], 2400)

@@ -139,16 +139,6 @@ def second_way(bed):
     bed.run(bed.callee, ["sysctl", "-qw", f"{key}=1"])
 
 
-def meet(bed, numbers):
-    """kedged's kernel learns the parties' MAC addresses: no SIP of theirs passes it before their media does, and what comes
-    before a neighbour has answered is dropped (no_next_hop)."""
-    for own, at in ((netns.ENGINE_A, netns.at_caller), (netns.ENGINE_B, netns.at_callee)):
-        with netns.udp_socket(bed.engine, own) as sock:
-            for n in numbers:
-                sock.sendto(b"", (at(n), 9))
-    netns.wait_for("all neighbours to answer", lambda: bed.ip(bed.engine, "neigh show").count("lladdr") >= 2 * len(numbers), 5)
-
-
 def digits(n):
     """A party's number as its address has it."""
     return re.search(r"\w+$", netns.at_callee(n)).group()
@@ -480,7 +470,6 @@ def ground():
         raise Skip("the proxy has one address for both sides")
     with netns.Bed(FIRST + 3 * len(TESTS)) as bed:
         second_way(bed)
-        meet(bed, range(FIRST, FIRST + 3 * len(TESTS)))
         yield Ground(bed)
 
 
