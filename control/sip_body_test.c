@@ -31,6 +31,7 @@ static const struct row {
 	{"multipart/mixed;boundary=x", "--x\r\nContent-Type: application/sdp\r\n\r\nv=0", NULL}, // cut short
 	{"multipart/mixed;boundary=x", "--x\r\nContent-Type: application/sdp\r\n--x--", NULL},   // no end of its head
 	{"multipart/mixed;boundary=x", "--x\r\n\r\nv=0\r\n--x--", NULL},
+	{"multipart/mixed;boundary=x", "--x\r\nContent-Type: application/sdp\r\n\r\ns=--x\r\n--x--", "s=--x"},
 	{"text/plain", "v=0", NULL},
 	{NULL, "v=0", NULL},
 	{"application/sdp", "", NULL},

@@ -524,6 +524,16 @@ static void an_answer_beats_icmp(void **state)
 	expect_none_live();
 }
 
+static void icmp_after_the_answer_says_nothing(void **state)
+{
+	client("INVITE");
+	receive_response(180, "INVITE");
+	sip_txs_refused(t.txs, t.sent[0].data, strlen(t.sent[0].data), -ECONNREFUSED);
+	wheel_advance(t.wheel, 1000);
+	assert_int_equal(t.error, 0);
+	assert_int_equal(sip_txs_counts(t.txs)->live[SIP_ICT], 1);
+}
+
 static void its_user_may_end_it_at_any_word(void **state)
 {
 	t.end_in_response = true;
@@ -556,6 +566,7 @@ int main(void)
 		TEST(a_refused_send_is_told_by_the_wheel),
 		TEST(icmp_ends_what_it_names),
 		TEST(an_answer_beats_icmp),
+		TEST(icmp_after_the_answer_says_nothing),
 		TEST(its_user_may_end_it_at_any_word),
 	};
 

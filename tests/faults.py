@@ -4,6 +4,7 @@
 guard it. A fault that no test notices is a failure. faults.py [PATTERN]"""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -59,7 +60,7 @@ def try_fault(fault, tree, build):
 
 def main():
     pattern = sys.argv[1] if len(sys.argv) > 1 else ""
-    faults = [f for f in FAULTS if pattern in f["name"]]
+    faults = [f for f in FAULTS if re.search(pattern, f["name"])]
     failed = 0
     with tempfile.TemporaryDirectory(prefix="kedge-faults-") as directory:
         tree, build = os.path.join(directory, "tree"), os.path.join(directory, "build")
