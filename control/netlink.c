@@ -449,7 +449,7 @@ int netlink_open(struct event_base *base, struct netlink **out, char *err)
 		event_new(base, mnl_socket_get_fd(netlink->follow), EV_READ | EV_PERSIST, on_readable, netlink);
 	netlink->tick = event_new(base, -1, EV_PERSIST, on_tick, netlink);
 	netlink->work = event_new(base, -1, 0, on_work, netlink);
-	if (netlink->readable && netlink->work) { // before SIP: an answer that leaves now brings media at once
+	if (base && netlink->readable && netlink->work) { // before SIP: an answer that leaves now brings media at once
 		event_priority_set(netlink->readable, 0);
 		event_priority_set(netlink->work, 0);
 	}
