@@ -14,16 +14,17 @@ enum {
 	CODEC_RATES = 6,                // of a descriptor
 	CODEC_FRAME_MAX_SAMPLES = 5760, // 120 ms at 48 kHz: no payload decodes to more
 	CODEC_PAYLOAD_MAX_BYTES = 1920, // 60 ms of L16 at 16 kHz: no encoder writes more
+	CODEC_COMPLEXITY_LEAST = 0xff,  // 0 says "the codec's own choice", as everywhere
 };
 
 // How one end is opened. Zero means the codec's own choice everywhere, but for rate_hz.
 struct codec_options {
 	uint32_t rate_hz;     // of the samples: one of the descriptor's
-	uint32_t bitrate_bps; // Opus
-	uint8_t complexity;   // Opus: 0-10, 255 is not used
-	uint8_t loss_percent; // expected by the far end: with fec it decides how much is spent
+	uint32_t bitrate_bps; // Opus: 6,000-510,000
+	uint8_t complexity;   // Opus: 1-10; CODEC_COMPLEXITY_LEAST is its 0
+	uint8_t loss_percent; // expected by the far end: with fec it decides how much is spent, at 0 nothing
 	uint8_t ptime_ms;     // what one payload will hold: 10-60
-	bool fec, dtx, cbr;   // Opus: as the far end's fmtp allows (RFC 7587 section 6.1)
+	bool fec, dtx, cbr;   // Opus: as the far end's fmtp allows (RFC 7587 section 6.1); dtx: G.729 too
 };
 
 // A known answer: what encode makes of the samples, what decode makes of the payload; run at start (codec_check).
@@ -35,6 +36,8 @@ struct codec_vector {
 	const uint8_t *payload; // NULL: only the digest is compared
 	uint32_t payload_bytes;
 	uint32_t payload_crc, samples_crc; // of what came out (CRC-32, IEEE), where the bytes would be too many
+	bool loose; // the library promises no bits, only what is heard: sent over and over, the samples are as loud
+		    // after it as before, within 3 dB
 };
 
 struct codec {
@@ -47,6 +50,9 @@ struct codec {
 	uint32_t encoder_bytes, decoder_bytes; // of the states, aligned as malloc would; 0 where none is needed
 	const struct codec_vector *vectors;    // ends with what == NULL
 
+	// Once, before threads and before its vectors: choose a kernel, ask a library. NULL: nothing is to be done.
+	// Returns: 0, -ENOMEM (the library's states are larger than said above).
+	int (*start)(void);
 	// Returns: 0, -EINVAL (options that it does not have), -ENOMEM (a library's own memory).
 	int (*encoder_init)(void *encoder, const struct codec_options *options);
 	int (*decoder_init)(void *decoder, const struct codec_options *options);
@@ -69,6 +75,9 @@ struct codec {
 	int (*adapt)(void *encoder, const struct codec_options *options);
 };
 
+// Is that one of the rates that the codec can be opened at?
+bool codec_has_rate(const struct codec *codec, uint32_t rate_hz);
+
 // The table's rows, NULL at its end. Order: as they are preferred where nobody says otherwise.
 extern const struct codec *const codec_table[];
 
@@ -77,6 +86,10 @@ const struct codec *codec_find(const char *name, uint32_t clock_hz, uint8_t chan
 
 // Find a codec by its static payload type. Returns: NULL where that is none of ours.
 const struct codec *codec_find_static(uint8_t payload_type);
+
+// Run one known answer of a codec. Thread: one at a time, its states are static.
+// Returns: 0, -EILSEQ (a wrong answer), what init returns.
+int codec_check(const struct codec *codec, const struct codec_vector *vector);
 
 // Make static tables of libraries and run every known answer, once, before threads start. `failed` names the vector
 // that is wrong. Returns: 0, -EILSEQ (a wrong answer), -ENOMEM.
