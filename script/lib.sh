@@ -5,7 +5,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 PACKAGES_BUILD="gcc g++ libc6-dev clang llvm meson ninja-build pkg-config python3
 	libdpdk-dev libosip2-dev libevent-dev libssl-dev libfyaml-dev libc-ares-dev libjansson-dev libjemalloc-dev libmnl-dev libbpf-dev libxdp-dev libcmocka-dev libspandsp-dev libopus-dev
-	linux-libc-dev"
+	libspeexdsp-dev linux-libc-dev"
 PACKAGES_DEMO="iproute2 procps tcpdump sip-tester asterisk-core-sounds-en-wav"
 PACKAGES_TEST="$PACKAGES_DEMO baresip-core libclang-rt-14-dev nftables conntrack tshark
 	kamailio kamailio-tls-modules kamailio-websocket-modules"
