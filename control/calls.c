@@ -72,6 +72,7 @@ static void party_destroy(struct party *party)
 	if (!party)
 		return;
 	leg_forget(party);
+	free(party->leg.final);
 	party_unuse(party);
 	for (unsigned i = 0; i < SIP_FORKS; i++)
 		sdp_free(party->sdps[i]);

@@ -161,13 +161,13 @@ static json_t *leg_json(struct party *party)
 {
 	struct calls *calls = party->anchor->calls;
 	const struct leg *leg = &party->leg;
-	struct kg_leg_stats stats = leg->final;
+	struct kg_leg_stats stats = {.lcore = 0};
 	struct kg_addr remote = leg->config.remote;
 	struct sip_session_info info;
 	json_t *json = json_object();
 
-	if (leg->live && kg_media_leg_stats(calls->options.media, leg->id, &stats) != 0)
-		stats = leg->final;
+	if ((!leg->live || kg_media_leg_stats(calls->options.media, leg->id, &stats) != 0) && leg->final)
+		stats = *leg->final;
 	if (call_ended(&party->anchor->call)) {
 		party->dialog = "terminated"; // also where the BYE still waits for its response
 	} else if (party->session && strcmp(party->dialog, "terminated") != 0) {

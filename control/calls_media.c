@@ -101,7 +101,9 @@ void leg_retire(struct party *party)
 	if (!leg->live || leg->retiring)
 		return;
 	leg->retiring = true;
-	kg_media_leg_stats(calls->options.media, leg->id, &leg->final); // in case the last word never comes
+	leg->final = calloc(1, sizeof(*leg->final));
+	if (leg->final)
+		kg_media_leg_stats(calls->options.media, leg->id, leg->final); // in case the last word never comes
 	if (kg_media_leg_retire(calls->options.media, leg->id) != 0)
 		leg_gone(party); // the media plane does not know it
 }
@@ -393,8 +395,8 @@ void leg_event(struct calls *calls, const struct kg_media_event *event)
 		silence_check(party);
 		break;
 	case KG_EVENT_RETIRED:
-		if (event->stats)
-			party->leg.final = *event->stats;
+		if (event->stats && party->leg.final)
+			*party->leg.final = *event->stats;
 		leg_gone(party);
 		anchor_check(anchor);
 		break;

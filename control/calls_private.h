@@ -35,7 +35,7 @@ struct leg {
 	int ifindex;
 	struct netlink_watch *watch;
 	struct kg_addr watched;
-	struct kg_leg_stats final; // once retired
+	struct kg_leg_stats *final; // once retired; NULL: not yet, or no memory
 	struct wheel_timer silence;
 	struct party *bucket_next;
 };

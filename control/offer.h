@@ -17,7 +17,7 @@ enum offer_direction { OFFER_INACTIVE, OFFER_RECVONLY, OFFER_SENDONLY, OFFER_SEN
 struct offer_format {
 	uint8_t payload_type;
 	uint32_t clock_hz;
-	char encoding[32]; // "PCMU", "telephone-event"
+	char encoding[24]; // "PCMU", "telephone-event"
 };
 
 // The audio of one party's SDP. Other m-lines are kept in order and refused with port 0.

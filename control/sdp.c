@@ -92,14 +92,18 @@ static bool number_read(const char **text, unsigned long max, unsigned long *out
 // Room for as many lines as the text may have: a call keeps its descriptions until half a minute after its end.
 static struct sdp *sdp_create(const char *text, size_t length)
 {
-	unsigned lines = 1;
+	unsigned lines = 1, sections = 0;
 	struct sdp *sdp;
 
 	for (size_t i = 0; i < length && lines < SDP_MAX_LINES; i++)
 		lines += text[i] == '\n';
-	sdp = calloc(1, sizeof(*sdp) + lines * sizeof(sdp->lines[0]));
-	if (sdp && (sdp->text = strndup(text, length)))
+	for (size_t i = 0; i < length && sections < SDP_MAX_MEDIA; i++)
+		sections += text[i] == 'm' && (i == 0 || text[i - 1] == '\n');
+	sdp = calloc(1, sizeof(*sdp) + lines * sizeof(sdp->lines[0]) + sections * sizeof(*sdp->sections));
+	if (sdp && (sdp->text = strndup(text, length))) {
+		sdp->sections = (struct sdp_section *)&sdp->lines[lines];
 		return sdp;
+	}
 	free(sdp);
 	return NULL;
 }

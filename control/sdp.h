@@ -23,7 +23,7 @@ struct sdp {
 	char *text;    // the whole, cut into strings
 	uint64_t hash; // of it as it came
 	unsigned line_count, session_lines;
-	struct sdp_section sections[SDP_MAX_MEDIA];
+	struct sdp_section *sections; // behind the lines; room for each m=, at most SDP_MAX_MEDIA
 	unsigned section_count;
 	int audio; // the section that we relay; -1: none
 	struct offer_media media;

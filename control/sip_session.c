@@ -183,12 +183,20 @@ int session_hold_headers(struct sip_session *session, const char *const *headers
 
 // --- forks --------------------------------------------------------------------------------------------------------
 
+void fork_forget_ack(struct fork *fork)
+{
+	if (fork->ack)
+		free(fork->ack->bytes);
+	free(fork->ack);
+	fork->ack = NULL;
+}
+
 void fork_clear(struct fork *fork)
 {
 	exchanges_end(fork->session, fork);
 	sip_dialog_destroy(fork->dialog);
 	free(fork->tag);
-	free(fork->ack);
+	fork_forget_ack(fork);
 	*fork = (struct fork){.session = fork->session, .index = fork->index};
 }
 

@@ -179,9 +179,9 @@ static void ack_again(struct fork *fork)
 	struct sip_session *session = fork->session;
 
 	if (!fork->ack)
-		return; // our user has not sent it yet
+		return;
 	session->stack->counts.retransmits_out++;
-	sip_txs_emit(session->stack->txs, &fork->ack_flow, fork->ack, fork->ack_length);
+	sip_txs_emit(session->stack->txs, &fork->ack->flow, fork->ack->bytes, fork->ack->length);
 }
 
 // A 2xx that nobody wants is confirmed and ended at once.
@@ -295,11 +295,12 @@ int uac_ack(struct sip_session *session, struct fork *fork, const char *sdp)
 	struct sip_stack *stack = session->stack;
 	const char *proof, *value;
 	struct sip_way way;
+	struct kept_ack *kept = calloc(1, sizeof(*kept));
 	struct sip_msg *ack = sip_dialog_request(fork->dialog, SIP_ACK, session->cseq, &way);
-	int error = ack ? sip_way_flow(stack, &way, &fork->ack_flow) : -errno;
+	int error = !kept ? -ENOMEM : ack ? sip_way_flow(stack, &way, &kept->flow) : -errno;
 
 	if (!error)
-		error = sip_txs_add_via(stack->txs, ack, &fork->ack_flow);
+		error = sip_txs_add_via(stack->txs, ack, &kept->flow);
 	if (!error)
 		error = sip_msg_add(ack, "User-Agent", stack->user_agent);
 	proof = session->invite ? sip_request_proof(session->invite, &value) : NULL;
@@ -308,13 +309,18 @@ int uac_ack(struct sip_session *session, struct fork *fork, const char *sdp)
 	if (!error && sdp)
 		error = sip_msg_set_body(ack, "application/sdp", sdp, strlen(sdp));
 	if (!error) {
-		fork->ack = sip_msg_build(ack, &fork->ack_length);
-		error = fork->ack ? 0 : -ENOMEM;
+		kept->bytes = sip_msg_build(ack, &kept->length);
+		error = kept->bytes ? 0 : -ENOMEM;
 	}
 	sip_msg_unref(ack);
-	if (!error)
-		sip_txs_emit(stack->txs, &fork->ack_flow, fork->ack, fork->ack_length);
-	return error;
+	if (error) {
+		free(kept);
+		return error;
+	}
+	fork_forget_ack(fork);
+	fork->ack = kept;
+	sip_txs_emit(stack->txs, &kept->flow, kept->bytes, kept->length);
+	return 0;
 }
 
 int sip_session_ack(struct sip_session *session, const char *sdp)

@@ -30,9 +30,11 @@ struct fork {
 	bool agreed;               // offer and answer are done in the early dialog (RFC 3262, 3311)
 	bool unpracked;            // UAC: a reliable provisional with an offer waits for its answer
 	uint32_t rseq;             // UAC: of the last reliable provisional; 0: none came
-	char *ack;                 // UAC: what answers each copy of its 2xx
-	size_t ack_length;
-	struct sip_flow ack_flow;
+	struct kept_ack {          // UAC: what answers each copy of its 2xx; NULL: our user has not sent it yet
+		struct sip_flow flow;
+		size_t length;
+		char *bytes;
+	} *ack;
 	struct sip_request *bye;
 };
 
@@ -244,6 +246,7 @@ void session_bye_received(struct sip_session *session, struct fork *fork, const 
 struct fork *fork_free_slot(struct sip_session *session);
 void fork_dialogs_drop(struct sip_session *session, const struct fork *but);
 int fork_bye(struct fork *fork, const char *const *headers);
+void fork_forget_ack(struct fork *fork);
 void fork_clear(struct fork *fork);
 
 // sip_session_uac.c
