@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What a frame of 20 ms costs to resample, and to code by G.711: every kernel of this machine, and beside them speexdsp
-// and spandsp. A line of JSON for each.
+// What a frame of 20 ms costs to resample, to code by G.711 and to mix: every kernel of this machine, and beside them
+// speexdsp and spandsp. A line of JSON for each.
 
 #include <stdint.h>
 #include <stdio.h>
@@ -11,6 +11,8 @@
 #include <speex/speex_resampler.h>
 
 #include "g711_kernel.h"
+#include "level.h"
+#include "mix.h"
 #include "resample.h"
 #include "resample_kernel.h"
 
@@ -210,6 +212,46 @@ static void g711_contest(void)
 	}
 }
 
+// --- rooms ----------------------------------------------------------------------------------------------------------
+
+static void mix_frame(void *arg)
+{
+	const struct mix_kernel *kernel = arg;
+	int32_t sum[SAMPLES] = {0};
+
+	for (int party = 0; party < 3; party++)
+		kernel->add(sum, samples + party * SAMPLES, SAMPLES);
+	for (int party = 0; party < 3; party++)
+		kernel->minus(sum, samples + party * SAMPLES, out + party * SAMPLES, SAMPLES);
+}
+
+static void gain_frame(void *arg)
+{
+	((const struct mix_kernel *)arg)->gain(out, SAMPLES, MIX_UNITY_Q11 + 1);
+}
+
+static void level_frame(void *arg)
+{
+	out[0] = level_rms(((const struct mix_kernel *)arg)->energy(samples, SAMPLES), SAMPLES);
+}
+
+static void rooms_contest(void)
+{
+	static const struct {
+		const char *what;
+		void (*frame)(void *);
+	} cases[] = {{"3 parties mixed", mix_frame}, {"gain", gain_frame}, {"level", level_frame}};
+	const struct mix_kernel *kernels[MIX_KERNELS];
+	size_t count = mix_kernel_list(kernels);
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		for (size_t kernel = 0; kernel < count; kernel++)
+			contestant_add(
+				"kedge ", kernels[kernel]->name, cases[i].frame, (void *)(uintptr_t)kernels[kernel]);
+		contest(cases[i].what);
+	}
+}
+
 int main(void)
 {
 	static const uint32_t pairs_hz[][2] = {{8000, 16000}, {16000, 8000}, {8000, 24000}, {24000, 8000},
@@ -224,5 +266,6 @@ int main(void)
 	for (size_t i = 0; i < sizeof(pairs_hz) / sizeof(*pairs_hz); i++)
 		rates_contest(pairs_hz[i][0], pairs_hz[i][1]);
 	g711_contest();
+	rooms_contest();
 	return 0;
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""What 20 ms of sound cost to resample beside speexdsp, and to code by G.711 beside spandsp (bench/resample.c): every
-kernel that this machine can run, the median and the best of 101 runs, all of them in turn.
+"""What 20 ms of sound cost to resample beside speexdsp, to code by G.711 beside spandsp, and to mix at 8 kHz
+(bench/resample.c): every kernel that this machine can run, the median and the best of 101 runs, all of them in turn.
 
     bench/run resample [--build DIR] [--json FILE]"""
 
