@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Every kernel against G.711 as the standard tells it: all 65,536 samples, all 256 codes, all lengths and alignments.
+// G.711 against the standard as one would read it aloud: all 65,536 samples, all 256 codes, all lengths and alignments.
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -78,7 +78,6 @@ static void check_kernel(const struct g711_kernel *kernel)
 {
 	static uint8_t codes[SAMPLES];
 	int16_t samples[CODES];
-	uint8_t crossed[CODES];
 
 	kernel->ulaw_encode(all_samples, codes, SAMPLES);
 	assert_memory_equal(codes, ulaw_codes, SAMPLES);
@@ -87,15 +86,9 @@ static void check_kernel(const struct g711_kernel *kernel)
 	kernel->ulaw_decode(all_codes, samples, CODES);
 	for (unsigned i = 0; i < CODES; i++)
 		assert_int_equal(samples[i], ulaw_output(i) * 4);
-	kernel->ulaw_to_alaw(all_codes, crossed, CODES);
-	for (unsigned i = 0; i < CODES; i++)
-		assert_int_equal(crossed[i], alaw_codes[samples[i] + 32768]);
 	kernel->alaw_decode(all_codes, samples, CODES);
 	for (unsigned i = 0; i < CODES; i++)
 		assert_int_equal(samples[i], alaw_output(i) * 8);
-	kernel->alaw_to_ulaw(all_codes, crossed, CODES);
-	for (unsigned i = 0; i < CODES; i++)
-		assert_int_equal(crossed[i], ulaw_codes[samples[i] + 32768]);
 }
 
 static void the_portable_kernel_is_the_standard(void **state)
@@ -116,33 +109,27 @@ static void any_length_at_any_place(void **state)
 	for (size_t n = 0; n <= 200; n++) {
 		size_t at = n % 7;
 		int16_t *in = malloc((n + at) * sizeof(*in) + 1), *back = malloc((n + at) * sizeof(*back) + 1);
-		uint8_t *codes = malloc(n + at + 1), *crossed = malloc(n + at + 1);
+		uint8_t *codes = malloc(n + at + 1);
 
 		for (size_t i = 0; i < n; i++)
 			in[at + i] = (int16_t)(i * 331 - 30000);
-		codes[n + at] = crossed[n + at] = 0xa7;
+		codes[n + at] = 0xa7;
 		kernel->ulaw_encode(in + at, codes + at, n);
 		kernel->ulaw_decode(codes + at, back + at, n);
-		kernel->ulaw_to_alaw(codes + at, crossed + at, n);
 		for (size_t i = at; i < n + at; i++) {
 			assert_int_equal(codes[i], ulaw_codes[in[i] + 32768]);
 			assert_int_equal(back[i], ulaw_output(codes[i]) * 4);
-			assert_int_equal(crossed[i], alaw_codes[back[i] + 32768]);
 		}
 		kernel->alaw_encode(in + at, codes + at, n);
 		kernel->alaw_decode(codes + at, back + at, n);
-		kernel->alaw_to_ulaw(codes + at, crossed + at, n);
 		for (size_t i = at; i < n + at; i++) {
 			assert_int_equal(codes[i], alaw_codes[in[i] + 32768]);
 			assert_int_equal(back[i], alaw_output(codes[i]) * 8);
-			assert_int_equal(crossed[i], ulaw_codes[back[i] + 32768]);
 		}
 		assert_int_equal(codes[n + at], 0xa7);
-		assert_int_equal(crossed[n + at], 0xa7);
 		free(in);
 		free(back);
 		free(codes);
-		free(crossed);
 	}
 }
 

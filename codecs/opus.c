@@ -10,6 +10,7 @@
 
 #include "codec.h"
 #include "codec_signal.h"
+#include "opus_fmtp.h"
 
 enum {
 	ENCODER_BYTES = 48 * 1024, // libopus 1.3.1: 43,572 for mono
@@ -58,17 +59,12 @@ static int start(void)
 	return 0;
 }
 
-// What speech wants (RFC 7587 section 3.1.1), upper ends: 20 ms of music on hold go through it, too.
-static uint32_t bitrate_of(uint32_t rate_hz)
-{
-	return rate_hz <= 8000 ? 16000 : rate_hz <= 16000 ? 24000 : 32000;
-}
-
 // Zero means our own choice here as well, so that what was adapted can go back to it.
 static int adapt(void *encoder, const struct codec_options *options)
 {
 	OpusEncoder *opus = encoder_of(encoder);
-	uint32_t bitrate = options->bitrate_bps ? options->bitrate_bps : bitrate_of(((struct end *)encoder)->rate_hz);
+	uint32_t bitrate =
+		options->bitrate_bps ? options->bitrate_bps : fmtp_opus_bitrate(((struct end *)encoder)->rate_hz);
 	int complexity = options->complexity ? options->complexity : COMPLEXITY;
 
 	if (complexity == CODEC_COMPLEXITY_LEAST)
