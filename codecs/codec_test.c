@@ -164,6 +164,32 @@ static void speech_passes_at_each_rate_and_length(void **state)
 				check_pass(*row, (*row)->rates_hz[i], ms);
 }
 
+// At full scale samples are clipped and never wrap around to the other sign.
+static void check_loud(const struct codec *codec, uint32_t rate_hz)
+{
+	static int16_t in[SECOND], out[SECOND];
+	const struct codec_options options = {.rate_hz = rate_hz};
+	unsigned wraps = 0;
+	struct rig_ends ends;
+
+	for (uint32_t n = 0; n < rate_hz; n++) // a tone of 300 Hz, clipped
+		in[n] = (int16_t)fmax(-32768, fmin(32767, 40000 * sin(2 * M_PI * 300 * n / rate_hz)));
+	rig_ends_init(&ends, codec, &options, rate_hz);
+	assert_int_equal(rig_pass(&ends, in, rate_hz, rate_hz / 50, out, rate_hz), rate_hz);
+	rig_ends_fini(&ends);
+	for (uint32_t n = rate_hz / 10; n < rate_hz; n++)
+		wraps += abs(out[n] - out[n - 1]) > 40000;
+	if (wraps)
+		fail_msg("%s at %u Hz: %u jumps", codec->name, rate_hz, wraps);
+}
+
+static void full_scale_does_not_wrap(void **state)
+{
+	for (const struct codec *const *row = codec_table; *row; row++)
+		for (unsigned i = 0; (*row)->rates_hz[i]; i++)
+			check_loud(*row, (*row)->rates_hz[i]);
+}
+
 // A payload's length is told without decoding, and is what decoding gives; the last sample that does not fit is one too
 // many, and so is the last byte.
 static void check_bounds(const struct codec *codec, uint32_t rate_hz)
@@ -211,6 +237,7 @@ int main(void)
 		cmocka_unit_test(known_answers_hold),
 		cmocka_unit_test(wrong_answers_are_noticed),
 		cmocka_unit_test(speech_passes_at_each_rate_and_length),
+		cmocka_unit_test(full_scale_does_not_wrap),
 		cmocka_unit_test(lengths_and_room_are_kept),
 	};
 

@@ -46,15 +46,39 @@ static int encode(void *encoder, const int16_t *in, uint32_t samples, uint8_t *o
 	return g726_encode(encoder, out, in, (int)samples);
 }
 
+// spandsp shifts the reconstructed signal to 16 bits without looking whether it fits: a loud one wraps around. How long
+// it was is seen in the predictor's memory of it: a sign, four bits of length, six of mantissa.
+static int16_t saturate(const g726_state_t *state, int16_t sample)
+{
+	if ((state->sr[0] & 0x3ff) >> 6 < 14)
+		return sample;
+	return state->sr[0] < 0 ? -32768 : 32764;
+}
+
 static int decode(void *decoder, const uint8_t *payload, size_t bytes, int16_t *out, uint32_t room)
 {
-	int count = samples_in(bytes, (unsigned)((const g726_state_t *)decoder)->bits_per_sample);
+	g726_state_t *state = decoder;
+	unsigned bits = (unsigned)state->bits_per_sample, have = 0, mask = (1u << bits) - 1;
+	int count = samples_in(bytes, bits);
+	uint32_t buffer = 0;
 
 	if (count < 0)
 		return count;
 	if ((uint32_t)count > room)
 		return -ENOSPC;
-	return g726_decode(decoder, out, payload, (int)bytes);
+	for (int i = 0; i < count; i++) {
+		bool left = state->packing == G726_PACKING_LEFT;
+
+		if (have < bits) {
+			buffer = left ? buffer << 8 | *payload++ : buffer | (uint32_t)*payload++ << have;
+			have += 8;
+		}
+		have -= bits;
+		out[i] = state->dec_func(state, (uint8_t)((left ? buffer >> have : buffer) & mask));
+		out[i] = saturate(state, out[i]);
+		buffer >>= left ? 0 : bits;
+	}
+	return count;
 }
 
 #define DURATION(bits)                                                   \
