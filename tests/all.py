@@ -18,7 +18,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LOGS = os.path.join(ROOT, "build", "test-logs")
-FUZZ = ("sip", "sdp", "rtp", "config", "dns", "frame", "ws", "digest")
+FUZZ = ("sip", "sdp", "rtp", "config", "dns", "frame", "ws", "digest", "codec")
 BUILDS = {  # name: (directory, compiler, options)
     "gcc": ("build", "gcc", ["--buildtype=release", "--werror"]),
     "asan": ("build-asan", "clang", ["--buildtype=debugoptimized", "--werror", "-Db_sanitize=address,undefined",
@@ -217,6 +217,12 @@ def main():
     for name in ("gcc", "asan"):
         if built.get(name):
             unit_tests(results, name, wanted)
+    if built.get("gcc") and wanted("codecs_foreign"):
+        if shutil.which("ffmpeg"):
+            test(results, "codecs_foreign", [sys.executable, os.path.join(ROOT, "tests", "codecs_foreign.py"),
+                                             os.path.join(ROOT, BUILDS["gcc"][0], "tests", "codec_file")], 120)
+        else:
+            results.skip("codecs_foreign", "ffmpeg is not installed")
     if built.get("tsan") and wanted("unit-tsan/lifecycle"):
         test(results, "unit-tsan/lifecycle", [os.path.join(ROOT, "build-tsan", ONLY["tsan"][0])], 120, SANITIZERS)
     if built.get("asan"):
