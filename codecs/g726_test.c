@@ -75,9 +75,9 @@ static void adapt_speed(struct oracle *o, int y, int f, bool tr, bool tdp) // FI
 {
 	bool ax;
 
-	o->dms += ((f << 9) - o->dms) >> 5;
-	o->dml += ((f << 11) - o->dml) >> 7;
-	ax = y < 1536 || abs((o->dms << 2) - o->dml) >= o->dml >> 3 || tdp;
+	o->dms += (f * 512 - o->dms) >> 5;
+	o->dml += (f * 2048 - o->dml) >> 7;
+	ax = y < 1536 || abs(o->dms * 4 - o->dml) >= o->dml >> 3 || tdp;
 	o->ap = tr ? 256 : o->ap + (((ax ? 512 : 0) - o->ap) >> 4);
 }
 
@@ -117,7 +117,7 @@ static int16_t decode_one(struct oracle *o, unsigned code)
 	sr = dq + (sei >> 1);
 	thr = o->yl >> 15 > 9 ? 31 << 10 : (32 + (o->yl >> 10 & 31)) << (o->yl >> 15); // TRANS
 	tr = o->td && dqmag > (thr + (thr >> 1)) >> 1;
-	o->yu = y + (((o->rate->w[magnitude] << 5) - y) >> 5); // FILTD, LIMB, FILTE
+	o->yu = y + ((o->rate->w[magnitude] * 32 - y) >> 5); // FILTD, LIMB, FILTE
 	o->yu = o->yu < 544 ? 544 : o->yu > 5120 ? 5120 : o->yu;
 	o->yl += o->yu + (-o->yl >> 6);
 	adapt_zeros(o, dq);
