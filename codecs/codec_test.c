@@ -229,6 +229,42 @@ static void lengths_and_room_are_kept(void **state)
 			check_bounds(*row, (*row)->rates_hz[i]);
 }
 
+static void what_is_cut_short_is_refused(void **state)
+{
+	static const struct {
+		const char *name;
+		size_t bytes;
+		uint8_t first;
+		int samples; // also the duration: all at 8000
+	} cases[] = {
+		{"L16", 1, 0, -EBADMSG},
+		{"L16", 2, 0, 1},
+		{"L16", 319, 0, -EBADMSG},
+		{"GSM", 1, 0xd0, -EBADMSG},
+		{"GSM", 32, 0xd0, -EBADMSG},
+		{"GSM", 33, 0xd0, 160},
+		{"GSM", 33, 0xc0, -EBADMSG}, // without its signature
+		{"GSM", 65, 0xd0, -EBADMSG}, // Microsoft's packing of two
+		{"GSM", 66, 0xd0, -EBADMSG}, // the second one has no signature
+		{"PCMU", 1, 0, 1},
+		{"G722", 1, 0, 1},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		const struct codec_options options = {.rate_hz = 8000};
+		uint8_t *payload = calloc(1, cases[i].bytes);
+		struct rig_ends ends;
+		int16_t out[320];
+
+		payload[0] = cases[i].first;
+		rig_ends_init(&ends, codec_find(cases[i].name, 8000, 1), &options, 8000);
+		assert_int_equal(ends.codec->decode(ends.decoder, payload, cases[i].bytes, out, 320), cases[i].samples);
+		assert_int_equal(ends.codec->duration(payload, cases[i].bytes), cases[i].samples);
+		rig_ends_fini(&ends);
+		free(payload);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -239,6 +275,7 @@ int main(void)
 		cmocka_unit_test(speech_passes_at_each_rate_and_length),
 		cmocka_unit_test(full_scale_does_not_wrap),
 		cmocka_unit_test(lengths_and_room_are_kept),
+		cmocka_unit_test(what_is_cut_short_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,9 +16,10 @@
 
 enum { SECOND = 16000 };
 
-// A tone's level in dB through an encoder at one rate and a decoder at another, less what it was before; the part
+// A tone's level in dB through an encoder at one rate and a decoder at another, where it is heard, less what it was
+// before; the part
 // without the settling. `rest_db`: what else comes out (quantising noise, images), below the tone.
-static double tone_gain_db(uint32_t encode_hz, uint32_t decode_hz, double hz, double *rest_db)
+static double tone_gain_db(uint32_t encode_hz, uint32_t decode_hz, double hz, double heard_hz, double *rest_db)
 {
 	static int16_t in[SECOND], out[2 * SECOND];
 	const struct codec_options options = {.rate_hz = encode_hz};
@@ -32,8 +33,8 @@ static double tone_gain_db(uint32_t encode_hz, uint32_t decode_hz, double hz, do
 	assert_int_equal(count, decode_hz);
 	rig_ends_fini(&ends);
 	for (uint32_t n = first; n < count; n++) { // half a second: whole periods
-		re += out[n] * cos(2 * M_PI * hz * n / decode_hz);
-		im += out[n] * sin(2 * M_PI * hz * n / decode_hz);
+		re += out[n] * cos(2 * M_PI * heard_hz * n / decode_hz);
+		im += out[n] * sin(2 * M_PI * heard_hz * n / decode_hz);
 		all += (double)out[n] * out[n];
 	}
 	count -= first;
@@ -45,7 +46,7 @@ static double tone_gain_db(uint32_t encode_hz, uint32_t decode_hz, double hz, do
 static void check_tones(uint32_t encode_hz, uint32_t decode_hz)
 {
 	for (double hz = 200; hz <= 3400; hz += 100) {
-		double rest_db, gain_db = tone_gain_db(encode_hz, decode_hz, hz, &rest_db);
+		double rest_db, gain_db = tone_gain_db(encode_hz, decode_hz, hz, hz, &rest_db);
 
 		// What the filter at the far end leaves of the mirror image at 8 kHz - hz, when there was none before.
 		double limit_db = encode_hz == 8000 && decode_hz == 16000 ? hz < 2800 ? -30 : -10 : -34;
@@ -69,6 +70,20 @@ static void narrowband_to_wideband(void **state)
 static void wideband_to_narrowband(void **state)
 {
 	check_tones(16000, 8000);
+}
+
+// What the peer sends above 4 kHz is not cut off but folded down, by as much less as its filter leaves.
+static void high_tones_fold_down(void **state)
+{
+	static const double cases[][2] = {
+		{4600, -9}, {5000, -19}, {5200, -26}, {5600, -40}, {7000, -40}}; // Hz, dB at most
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		double rest_db, gain_db = tone_gain_db(16000, 8000, cases[i][0], 8000 - cases[i][0], &rest_db);
+
+		if (gain_db > cases[i][1])
+			fail_msg("%.0f Hz: %.1f dB", cases[i][0], gain_db);
+	}
 }
 
 static void narrowband_to_narrowband(void **state)
@@ -139,6 +154,7 @@ int main(void)
 		cmocka_unit_test(narrowband_to_wideband),
 		cmocka_unit_test(wideband_to_narrowband),
 		cmocka_unit_test(narrowband_to_narrowband),
+		cmocka_unit_test(high_tones_fold_down),
 		cmocka_unit_test(the_filter_is_spandsps),
 		cmocka_unit_test(loud_tones_do_not_wrap),
 		cmocka_unit_test(half_a_byte_is_refused),
