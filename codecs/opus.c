@@ -16,7 +16,7 @@ enum {
 	ENCODER_BYTES = 48 * 1024, // libopus 1.3.1: 43,572 for mono
 	DECODER_BYTES = 24 * 1024, // 18,228
 	CLOCK_HZ = 48000,
-	COMPLEXITY = 5, // about half of what 10 costs at any rate (bench/run codec)
+	COMPLEXITY = 5, // about half of what 10 costs (bench/run codec)
 	BITRATE_LEAST = 6000,
 	BITRATE_MOST = 510000, // RFC 7587 section 7
 };
