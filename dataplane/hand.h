@@ -11,12 +11,13 @@ enum hand_kind {
 	HAND_RECEIVED, // of a leg of the other's: the hardware brought it to the wrong queue, or cannot know
 	HAND_OBSERVED, // for a leg of the other's: it goes on with forward
 	HAND_READY,    // complete; the other has the transmit queue
+	HAND_MADE,     // an RTP packet without headers, made by a room: it goes on with forward
 };
 
 struct hand {
 	enum hand_kind kind;
 	uint8_t nic;         // HAND_READY: to send on
-	uint32_t from, peer; // HAND_OBSERVED: leg ids
+	uint32_t from, peer; // HAND_OBSERVED, HAND_MADE: leg ids
 };
 
 static inline void hand_write(struct rte_mbuf *mbuf, const struct hand *hand)

@@ -363,6 +363,8 @@ static void take_handed(struct lcore *lcore, struct rte_mbuf **packets, unsigned
 		case HAND_OBSERVED:
 			observed[observed_count++] = packets[i];
 			break;
+		case HAND_MADE: // comes by a ring of its own
+			break;
 		case HAND_READY:
 			relay_add(&relay->taken, 1);
 			tx->whose[tx->count] = (struct relay_whose){0, 0};
@@ -374,6 +376,24 @@ static void take_handed(struct lcore *lcore, struct rte_mbuf **packets, unsigned
 		relay_process(relay, received, received_count, now);
 	if (observed_count)
 		relay_crossed(relay, observed, observed_count, now);
+}
+
+static unsigned take_made(struct lcore *lcore)
+{
+	struct rte_mbuf *packets[RELAY_BURST];
+	unsigned total = 0;
+
+	for (unsigned i = 0; i < KG_MEDIA_LCORES && lcore->made[i]; i++) {
+		unsigned n = rte_ring_sc_dequeue_burst(lcore->made[i], (void **)packets, RELAY_BURST, NULL);
+
+		if (!n)
+			continue;
+		take_commands(lcore); // as in receive()
+		relay_made(&lcore->relay, packets, n, rte_rdtsc());
+		flush(lcore, RELAY_TX - RELAY_BURST);
+		total += n;
+	}
+	return total;
 }
 
 unsigned lcore_turn(struct lcore *lcore)
@@ -404,6 +424,7 @@ unsigned lcore_turn(struct lcore *lcore)
 		flush(lcore, RELAY_TX - RELAY_BURST);
 		total += n;
 	}
+	total += take_made(lcore);
 	if (total) {
 		flush(lcore, 0);
 		relay_hand_flush(&lcore->relay);
@@ -426,9 +447,7 @@ static unsigned rest(struct lcore *lcore, unsigned idle_turns, unsigned sleep_us
 	return sleep_us * 2 < IDLE_SLEEP_MAX_US ? sleep_us * 2 : IDLE_SLEEP_MAX_US;
 }
 
-// It reads what strangers send, and needs no right that the process may have; only to become another user with it,
-// which takes the rest.
-static void give_up_rights(void)
+void lcore_give_up_rights(void)
 {
 	const uint32_t kept = CAP_TO_MASK(CAP_SETUID) | CAP_TO_MASK(CAP_SETGID); // both in the first word
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
@@ -448,7 +467,7 @@ int lcore_run(void *arg)
 	unsigned idle_turns = 0, sleep_us = IDLE_SLEEP_MIN_US;
 
 	prctl(PR_SET_TIMERSLACK, 1000UL); // ns: else 50 us are added to each sleep
-	give_up_rights();
+	lcore_give_up_rights();
 	owner_take(&relay->owner);
 	while (!lcore->stop) {
 		uint64_t tsc = rte_rdtsc();

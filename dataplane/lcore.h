@@ -49,6 +49,7 @@ struct lcore {
 	struct lcore_nic nics[KG_MEDIA_NICS];
 	unsigned nic_count;
 	struct rte_ring *from[KG_MEDIA_LCORES]; // what other lcores hand over: they push, relay: pop
+	struct rte_ring *made[KG_MEDIA_LCORES]; // what dsp lcores hand over: they push, relay: pop
 	bool spin;
 	unsigned id; // DPDK's lcore id
 	int cpu;
@@ -59,6 +60,10 @@ struct lcore {
 
 // The loop; returns after LCORE_STOP. For rte_eal_remote_launch; arg is struct lcore *.
 int lcore_run(void *arg);
+
+// A thread reads what strangers send and needs no right that the process may have; only to become another user with it,
+// which takes the rest.
+void lcore_give_up_rights(void);
 
 // One turn: receive, process, send. Returns: packets received. For tests and benches.
 unsigned lcore_turn(struct lcore *lcore);

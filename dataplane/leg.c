@@ -4,8 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec.h"
 #include "latch.h"
 #include "leg.h"
+
+#define RTP_PCMU 0
+#define RTP_PCMA 8
 
 static uint32_t sum16(const uint8_t *data, size_t length)
 {
@@ -133,6 +137,38 @@ static uint8_t build_flags(const struct kg_leg_config *config)
 			 (config->latch && config->remote.family ? LEG_LATCH : 0));
 }
 
+static const struct codec *codec_of(const struct kg_media_codec *codec)
+{
+	return codec->row ? codec_table[codec->row - 1] : NULL;
+}
+
+static unsigned ptime_of(const struct kg_media_codec *codec)
+{
+	return codec->ptime_ms ? codec->ptime_ms : 20;
+}
+
+enum leg_law leg_law(const struct kg_leg_config *config)
+{
+	const struct codec *in = codec_of(&config->codec), *out = codec_of(&config->peer_codec);
+
+	if (!in || !out || ptime_of(&config->codec) != ptime_of(&config->peer_codec))
+		return LEG_LAW_NONE;
+	if (in->payload_type == RTP_PCMU && out->payload_type == RTP_PCMA)
+		return LEG_LAW_ULAW_TO_ALAW;
+	return in->payload_type == RTP_PCMA && out->payload_type == RTP_PCMU ? LEG_LAW_ALAW_TO_ULAW : LEG_LAW_NONE;
+}
+
+static void build_law(struct leg_in *in, const struct kg_leg_config *config)
+{
+	bool events = config->peer_codec.event_type != KG_MEDIA_NO_TYPE;
+
+	in->law = config->peer ? (uint8_t)leg_law(config) : LEG_LAW_NONE;
+	in->law_type = config->codec.payload_type;
+	in->law_to = config->peer_codec.payload_type;
+	in->event_type = events ? config->codec.event_type : KG_MEDIA_NO_TYPE;
+	in->event_to = config->peer_codec.event_type;
+}
+
 struct leg_conf *leg_conf_create(const struct kg_leg_config *config, kg_leg_id id, uint32_t *ports)
 {
 	struct leg_conf *conf;
@@ -156,6 +192,7 @@ struct leg_conf *leg_conf_create(const struct kg_leg_config *config, kg_leg_id i
 	}
 	conf->in.id = id;
 	conf->in.peer = config->peer;
+	build_law(&conf->in, config);
 	conf->out.id = id;
 	conf->out.nic = config->nic;
 	conf->in.local_port = config->local.port;

@@ -38,6 +38,8 @@ static inline bool leg_ip_same(const struct leg_ip *a, const struct leg_ip *b)
 	return a->word[0] == b->word[0] && a->word[1] == b->word[1];
 }
 
+enum leg_law { LEG_LAW_NONE, LEG_LAW_ULAW_TO_ALAW, LEG_LAW_ALAW_TO_ULAW };
+
 // What an arriving packet is checked against.
 struct leg_in {
 	struct leg_ip remote_ip;
@@ -48,6 +50,10 @@ struct leg_in {
 	uint16_t remote_port; // network order
 	uint16_t local_port;  // RTP's, host order
 	uint8_t flags;        // enum leg_flag
+	uint8_t room;         // 1 + the dsp that what arrives goes to; 0: it is relayed. peer is 0 then
+	uint8_t law;          // enum leg_law: what becomes of its payload_type on the way to the peer
+	uint8_t law_type, law_to;
+	uint8_t event_type, event_to; // and the number of telephone-event, where law is set; 255: none
 } LEG_LINE;
 
 // What a leaving packet is made from. What only IPv6 and RTCP need is in leg_more.
@@ -147,6 +153,9 @@ static inline uint32_t leg_index(kg_leg_id id)
 // Thread: control. Owns: the caller frees. Returns: NULL with errno EINVAL (families that differ, no port, a payload
 // type above 127) or ENOMEM.
 struct leg_conf *leg_conf_create(const struct kg_leg_config *config, kg_leg_id id, uint32_t *ports);
+
+// Between the laws of G.711 each byte has its counterpart, and the relay puts it there, where the ptimes are alike.
+enum leg_law leg_law(const struct kg_leg_config *config);
 
 struct leg_ip leg_ip_of(const struct kg_addr *addr);
 

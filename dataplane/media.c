@@ -17,6 +17,7 @@
 #include <rte_ring_elem.h>
 
 #include "eal.h"
+#include "g711_kernel.h"
 #include "kg_log.h"
 #include "media_private.h"
 #include "nic_tap.h"
@@ -54,6 +55,7 @@ static struct lcore *lcore_create(const struct kg_media *media, unsigned number)
 	relay->leg_room = media->legs_each;
 	relay->wait.room = RELAY_WAIT;
 	relay->tsc_hz = media->tsc_hz;
+	relay->g711 = g711_kernel_choose();
 	relay->addrs = calloc(1, sizeof(*relay->addrs));
 	lcore->commands = ring_of("commands", number, number, COMMANDS, sizeof(struct lcore_command), socket);
 	relay->events = ring_of("events", number, number, EVENTS, sizeof(struct relay_event), socket);
@@ -288,7 +290,8 @@ int kg_media_open(const struct kg_media_config *config, struct kg_media **out, c
 	int error = -EINVAL;
 
 	*out = NULL;
-	if (!media || config->nic_count > KG_MEDIA_NICS || config->relay_count > KG_MEDIA_LCORES) {
+	if (!media || config->nic_count > KG_MEDIA_NICS || config->relay_count > KG_MEDIA_LCORES ||
+		config->dsp_count > KG_MEDIA_LCORES) {
 		snprintf(err, KG_MEDIA_ERR, "at most %d nics and %d relay lcores", KG_MEDIA_NICS, KG_MEDIA_LCORES);
 		goto unopened;
 	}
@@ -311,9 +314,13 @@ int kg_media_open(const struct kg_media_config *config, struct kg_media **out, c
 	if (!error)
 		error = make_memory(media, config->nic_count, err);
 	if (!error)
+		error = media_rooms_make(media, config, err);
+	if (!error)
 		error = open_nics(media, config, err);
 	if (!error)
 		error = launch(media, config, err);
+	if (!error)
+		error = media_rooms_launch(media, err);
 	if (error) {
 		kg_media_close(media);
 		return error;
@@ -391,6 +398,7 @@ void kg_media_close(struct kg_media *media)
 	if (!media)
 		return;
 	media_telemetry_close();
+	media_rooms_stop(media);
 	for (unsigned i = 0; i < media->running; i++)
 		if (stop_lcore(media, i) != 0)
 			error = -ETIMEDOUT;
@@ -401,6 +409,7 @@ void kg_media_close(struct kg_media *media)
 		return;
 	}
 	drain_hands(media);
+	media_rooms_free(media);
 	free_memory(media);
 	eal_stop();
 }

@@ -9,6 +9,7 @@
 #include <rte_mempool.h>
 
 #include "eal.h"
+#include "dsp.h"
 #include "media_private.h"
 
 static uint64_t read64(const uint64_t *field)
@@ -30,6 +31,7 @@ void kg_media_totals(struct kg_media *media, struct kg_media_totals *out)
 		out->mbufs_in_use += read64(&relay->taken) - given;
 	}
 	out->legs = media->live;
+	out->rooms = (media->ways + 1) / 2;
 	for (unsigned i = 0; i < media->lcore_count; i++)
 		if (media_pool_is_first(media, i))
 			out->mbufs_total += media->pools[i]->size;
@@ -44,6 +46,29 @@ int kg_media_nic_info(struct kg_media *media, unsigned nic, struct kg_nic_info *
 	return 0;
 }
 
+static int dsp_info(const struct kg_media *media, unsigned index, struct kg_lcore_info *out)
+{
+	const struct media_dsp *one = &media->dsps[index];
+	uint64_t now = rte_rdtsc(), beat;
+
+	if (index >= media->dsp_count)
+		return -ENOENT;
+	beat = read64(&one->dsp->heartbeat_tsc);
+	memset(out, 0, sizeof(*out));
+	out->lcore = media->lcore_count + 1 + index; // behind the relays'
+	out->cpu = one->dsp->cpu;
+	snprintf(out->role, sizeof(out->role), "dsp");
+	snprintf(out->idle, sizeof(out->idle), "adaptive");
+	out->legs = one->ways;
+	out->loops = read64(&one->dsp->loops);
+	out->packets = read64(&one->dsp->packets_in);
+	out->heartbeat_age_us = now > beat ? media_us(media, now - beat) : 0;
+	out->busy_share = (double)read64(&one->dsp->busy_tsc) / (double)(now - one->start_tsc + 1);
+	out->load = one->share;
+	out->overloaded = media_dsp_full(media, index);
+	return 0;
+}
+
 int kg_media_lcore_info(struct kg_media *media, unsigned index, struct kg_lcore_info *out)
 {
 	const struct lcore *lcore;
@@ -51,7 +76,7 @@ int kg_media_lcore_info(struct kg_media *media, unsigned index, struct kg_lcore_
 	uint64_t now = rte_rdtsc(), beat;
 
 	if (index >= media->lcore_count)
-		return -ENOENT;
+		return dsp_info(media, index - media->lcore_count, out);
 	lcore = media->lcores[index];
 	relay = &lcore->relay;
 	beat = read64(&relay->heartbeat_tsc);

@@ -77,7 +77,7 @@ int kg_media_leg_create(struct kg_media *media, const struct kg_leg_config *conf
 	uint32_t index;
 	int error;
 
-	if (config->nic >= media->nic_count || !good_peer(media, config->peer))
+	if (config->nic >= media->nic_count || !good_peer(media, config->peer) || config->codec.row)
 		return -EINVAL;
 	if (!has_address(&media->nics[config->nic], &config->local))
 		return -EADDRNOTAVAIL;
@@ -114,15 +114,20 @@ int kg_media_leg_change(struct kg_media *media, kg_leg_id id, const struct kg_le
 {
 	struct slot *slot = slot_find(media, id);
 	struct leg_conf *conf;
+	int error;
 
 	if (!slot)
 		return -ENOENT;
 	if (config->nic != slot->config.nic || !kg_addr_same(&config->local, &slot->config.local) ||
 		(slot->config.rtcp_mux && !config->rtcp_mux) || !good_peer(media, config->peer))
 		return -EINVAL;
+	error = media_room_enter(media, slot, config); // first: who comes through it finds it there
+	if (error)
+		return error;
 	conf = leg_conf_create(config, id, media_table(media, &config->local)->ports);
 	if (!conf)
 		return -errno;
+	media_room_conf(slot, &conf->in);
 	if (!media_push(media, media_lcore(media, leg_index(id)),
 		    &(struct lcore_command){
 			    .type = LCORE_CHANGE, .leg = id, .version = slot->version + 1, .block = conf})) {
@@ -152,6 +157,7 @@ int kg_media_leg_retire(struct kg_media *media, kg_leg_id id)
 	if (!slot)
 		return -ENOENT;
 	slot->retiring = true;
+	media_room_leave(media, slot);
 	if (!push_retire(media, slot)) {
 		slot->retire_waits = true;
 		media->waiting++;
@@ -173,6 +179,7 @@ static void slot_stats(const struct kg_media *media, const struct slot *slot, st
 
 	leg_stats(media_leg(media, index), media_cold(media, index), out);
 	out->lcore = media->lcores[media_lcore(media, index)]->id;
+	media_room_stats(slot, &out->room);
 	if (packets_heard(media, slot) == slot->heard)
 		out->silent_us = media_us(media, rte_rdtsc() - slot->heard_tsc);
 }
@@ -338,6 +345,7 @@ int kg_media_poll(struct kg_media *media, kg_media_event_fn fn, void *arg)
 	if (media->waiting)
 		retry(media);
 	media_load_look(media, rte_rdtsc());
+	media_rooms_poll(media, rte_rdtsc());
 	media_peers_look(media, rte_rdtsc());
 	if (media->addrs_wait)
 		media_addrs_send(media, media->addrs_wait);

@@ -2,6 +2,7 @@
 // What media.c, media_addrs.c and media_info.c share: control's side of the media plane.
 #pragma once
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -11,6 +12,9 @@
 #include "leg.h"
 #include "nic.h"
 #include "relay.h"
+
+struct dsp;
+struct dsp_way;
 
 struct rte_mempool;
 
@@ -42,6 +46,9 @@ struct slot {
 	uint32_t version;
 	struct kg_leg_config config; // what was sent last
 	struct leg_conf *conf;       // what the owner acknowledged last
+	unsigned dsp;                // 1 + the one that its room is on; 0: none was chosen
+	struct dsp_way *way;         // what arrives on the leg goes this way; the dsp's, to be looked at only
+	struct kg_room_stats room;   // of earlier ones
 	uint64_t heard;              // packets, when last looked at
 	uint64_t heard_tsc;          // when that changed
 };
@@ -85,6 +92,16 @@ struct kg_media {
 		uint64_t since_tsc; // when that changed
 		bool said;          // that they are too few
 	} peers[KG_MEDIA_NICS];
+	struct media_dsp {
+		struct dsp *dsp;
+		pthread_t thread;
+		bool runs;
+		unsigned ways, measured; // that it has; that it had when it was measured
+		double share;            // of its time, of the last second
+		uint64_t busy, looked_tsc, start_tsc;
+	} dsps[KG_MEDIA_LCORES];
+	unsigned dsp_count;
+	uint64_t ways;
 	struct media_capture {
 		struct capture *rings[KG_MEDIA_LCORES]; // the lcore's from the command to its acknowledgement
 		bool end;                               // the reader has gone
@@ -145,6 +162,20 @@ void media_captures_fini(struct kg_media *media); // once no lcore runs
 int media_addrs_send(struct kg_media *media, uint32_t lcores);
 void media_addrs_sent(struct kg_media *media, void *old);
 void media_addrs_fini(struct kg_media *media);
+
+// media_rooms.c: dsp lcores, made once there are relay lcores and pools; launched; stopped before the relay lcores;
+// freed. Returns: 0, or -errno with a sentence in err.
+int media_rooms_make(struct kg_media *media, const struct kg_media_config *config, char *err);
+int media_rooms_launch(struct kg_media *media, char *err);
+void media_rooms_stop(struct kg_media *media);
+void media_rooms_free(struct kg_media *media);
+bool media_dsp_full(const struct kg_media *media, unsigned index);
+void media_rooms_poll(struct kg_media *media, uint64_t now_tsc);
+// A leg gets that configuration: see to its room. Returns: 0, -EINVAL (no such codec), -EAGAIN, -ENOMEM.
+int media_room_enter(struct kg_media *media, struct slot *slot, const struct kg_leg_config *config);
+void media_room_leave(struct kg_media *media, struct slot *slot);
+void media_room_conf(const struct slot *slot, struct leg_in *in);
+void media_room_stats(const struct slot *slot, struct kg_room_stats *out);
 
 // media_telemetry.c: /kedge/... of DPDK's telemetry socket, from open to close. Thread: control; answers come from
 // DPDK's own threads.

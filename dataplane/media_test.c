@@ -20,6 +20,8 @@
 #include <rte_ring.h>
 #include <rte_ring_elem.h>
 
+#include "codec.h"
+#include "dsp.h"
 #include "eal.h"
 #include "kg_log.h"
 #include "media_private.h"
@@ -97,8 +99,8 @@ int rte_eal_wait_lcore(unsigned id)
 	return 0;
 }
 
-int nic_open(const struct kg_media_nic_config *config, struct rte_mempool *const pools[KG_MEDIA_LCORES], struct nic *out,
-	char err[KG_MEDIA_ERR])
+int nic_open(const struct kg_media_nic_config *config, struct rte_mempool *const pools[KG_MEDIA_LCORES],
+	struct nic *out, char err[KG_MEDIA_ERR])
 {
 	memset(out, 0, sizeof(*out));
 	out->queues = out->pair_count = 1;
@@ -666,6 +668,117 @@ static void totals_are_the_legs_sums(void **state)
 	assert_int_equal(totals.legs, 2);
 }
 
+// --- rooms
+// ------------------------------------------------------------------------------------------------------------
+
+static uint64_t rooms_live(void)
+{
+	struct kg_media_totals totals;
+
+	kg_media_totals(media, &totals);
+	return totals.rooms;
+}
+
+static struct kg_media_codec codec(const char *name, uint8_t type)
+{
+	struct kg_media_codec out = {.payload_type = type, .event_type = KG_MEDIA_NO_TYPE};
+
+	while (strcmp(codec_table[out.row]->name, name) != 0)
+		out.row++;
+	out.row++;
+	return out;
+}
+
+static struct leg_in *in_of(kg_leg_id id)
+{
+	look(true); // what control said was done
+	return &lcore->relay.legs[leg_index(id)].in;
+}
+
+// The dsp lcore is a real one here: what it gave back is seen by the sanitizer, or at close.
+static void a_room_has_a_way_for_each_direction(void **state)
+{
+	struct kg_leg_config a = config(20000, 0), b = config(20002, 0);
+	kg_leg_id one = create(&a), two = create(&b);
+	const struct dsp_way *first;
+	struct kg_leg_stats stats;
+
+	look(true);
+	a.peer = two;
+	b.peer = one;
+	a.codec = b.peer_codec = codec("PCMU", 0);
+	b.codec = a.peer_codec = codec("G722", 9);
+	assert_true(kg_media_leg_change(media, one, &a) > 0);
+	assert_true(kg_media_leg_change(media, two, &b) > 0);
+	assert_int_equal(rooms_live(), 1);
+	assert_int_equal(in_of(one)->room, 1);
+	assert_int_equal(in_of(one)->peer, 0);
+	assert_int_equal(in_of(two)->room, 1);
+	assert_int_equal(kg_media_leg_stats(media, one, &stats), 0);
+	assert_true(stats.room.runs);
+	first = media->slots[leg_index(one)].way;
+	a.may_send = false; // on hold: its room goes on
+	assert_true(kg_media_leg_change(media, one, &a) > 0);
+	assert_ptr_equal(media->slots[leg_index(one)].way, first);
+	a.peer_codec.ptime_ms = 40;
+	assert_true(kg_media_leg_change(media, one, &a) > 0);
+	assert_ptr_not_equal(media->slots[leg_index(one)].way, first);
+	assert_int_equal(media->ways, 2);
+	a.codec.row = 0; // relayed again
+	assert_true(kg_media_leg_change(media, one, &a) > 0);
+	assert_int_equal(in_of(one)->room, 0);
+	assert_int_equal(in_of(one)->peer, two);
+	assert_int_equal(kg_media_leg_stats(media, one, &stats), 0);
+	assert_false(stats.room.runs);
+	assert_int_equal(media->ways, 1);
+	assert_int_equal(kg_media_leg_retire(media, one), 0);
+	assert_int_equal(kg_media_leg_retire(media, two), 0);
+	look(true);
+	assert_int_equal(media->ways + rooms_live() + legs_live(), 0);
+	assert_int_equal(media->dsps[0].ways, 0);
+}
+
+static void laws_of_g711_need_none(void **state)
+{
+	struct kg_leg_config a = config(20000, 0), b = config(20002, 0);
+	kg_leg_id one = create(&a), two = create(&b);
+
+	look(true);
+	a.peer = two;
+	a.codec = codec("PCMU", 0);
+	a.peer_codec = codec("PCMA", 8);
+	assert_true(kg_media_leg_change(media, one, &a) > 0);
+	assert_int_equal(rooms_live(), 0);
+	assert_int_equal(in_of(one)->room, 0);
+	assert_int_equal(in_of(one)->peer, two);
+	assert_int_equal(in_of(one)->law, LEG_LAW_ULAW_TO_ALAW);
+	a.peer_codec.ptime_ms = 30;
+	assert_true(kg_media_leg_change(media, one, &a) > 0);
+	assert_int_equal(in_of(one)->law, LEG_LAW_NONE);
+	assert_int_equal(in_of(one)->room, 1);
+}
+
+static void a_dsp_without_time_takes_no_more(void **state)
+{
+	struct media_dsp *one = &media->dsps[0];
+
+	assert_int_equal(media->dsp_count, 1);
+	assert_true(kg_media_room_free(media));
+	one->measured = one->ways = 100;
+	one->share = 0.8; // 0.008 each
+	assert_true(kg_media_room_free(media));
+	one->ways = 106; // those are not measured yet
+	assert_true(kg_media_room_free(media));
+	one->ways = 107;
+	assert_false(kg_media_room_free(media));
+	one->share = 0.1;
+	assert_true(kg_media_room_free(media));
+	one->share = 0.9; // what it does already is too much
+	one->ways = 100;
+	assert_false(kg_media_room_free(media));
+	one->ways = one->measured = 0;
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -685,6 +798,9 @@ int main(void)
 		TEST(a_leg_id_means_one_leg),
 		cmocka_unit_test(what_does_not_start_says_why),
 		TEST(totals_are_the_legs_sums),
+		TEST(a_room_has_a_way_for_each_direction),
+		TEST(laws_of_g711_need_none),
+		TEST(a_dsp_without_time_takes_no_more),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -132,11 +132,38 @@ static inline bool end(struct relay *relay, struct leg *leg, struct work *work, 
 	return false;
 }
 
+static void hand_flush(struct relay *relay, struct relay_hand *to);
+
+static void hand_add(struct relay *relay, struct relay_hand *to, struct rte_mbuf *mbuf, const struct hand *hand)
+{
+	hand_write(mbuf, hand);
+	to->packets[to->count++] = mbuf;
+	if (to->count == RELAY_BURST)
+		hand_flush(relay, to);
+}
+
+// Its room wants the RTP or RTCP packet alone.
+static void to_room(struct relay *relay, struct work *work)
+{
+	struct rte_mbuf *mbuf = work->mbuf;
+
+	mbuf->data_off = (uint16_t)(work->payload - (uint8_t *)mbuf->buf_addr);
+	mbuf->data_len = work->length;
+	mbuf->pkt_len = work->length;
+	relay_add(&relay->counters[KG_CNT_to_rooms], 1);
+	hand_add(relay, &relay->rooms[work->leg->in.room - 1], mbuf,
+		&(struct hand){.kind = HAND_OBSERVED, .from = work->who.from});
+}
+
 // Observed, and there is no peer on this lcore. Returns: why it ends here, or -1: another lcore has it.
 static int cross(struct relay *relay, struct work *work)
 {
 	const struct hand hand = {.kind = HAND_OBSERVED, .from = work->who.from, .peer = work->who.peer};
 
+	if (work->leg->in.room) {
+		to_room(relay, work);
+		return -1;
+	}
 	if (work->who.peer == 0)
 		return KG_DROP_no_bridge;
 	if (work->rtcp)
@@ -151,6 +178,8 @@ static inline bool ask_for_peer(struct relay *relay, struct work *work)
 {
 	struct leg *peer = &relay->legs[leg_index(work->who.peer)];
 
+	if (unlikely(work->leg->in.law && !work->rtcp))
+		forward_law(relay, work);
 	work->to = peer;
 	if (likely(work_owns(relay, work->who.peer))) {
 		rte_prefetch0(&peer->out);
@@ -272,6 +301,35 @@ void relay_crossed(struct relay *relay, struct rte_mbuf **packets, unsigned n, u
 		if (reason < 0 && !work_owns(relay, hand.peer))
 			reason = KG_DROP_peer_gone;
 		if (reason < 0) {
+			work.clock_hz =
+				work.rtcp ? 0 : leg_clock_hz(&relay->cold[leg_index(hand.peer)], work.payload[1] & 127);
+			reason = forward(relay, &work, now_tsc);
+		}
+		if (reason >= 0)
+			work_drop(relay, NULL, packets[i], (enum kg_drop)reason);
+	}
+	relay_add(&relay->stages[RELAY_FORWARD].packets, n);
+}
+
+void relay_made(struct relay *relay, struct rte_mbuf **packets, unsigned n, uint64_t now_tsc)
+{
+	assert_owner(&relay->owner);
+	relay_add(&relay->taken, n);
+	relay_add(&relay->counters[KG_CNT_from_rooms], n);
+	for (unsigned i = 0; i < n; i++) {
+		const struct hand hand = hand_read(packets[i]);
+		struct work work = {
+			.mbuf = packets[i],
+			.payload = rte_pktmbuf_mtod(packets[i], uint8_t *),
+			.length = rte_pktmbuf_data_len(packets[i]),
+			.who = {.from = hand.from, .peer = hand.peer},
+			.to = &relay->legs[leg_index(hand.peer)],
+			.rtcp = rtp_kind(rte_pktmbuf_mtod(packets[i], uint8_t *), rte_pktmbuf_data_len(packets[i])) ==
+				RTP_KIND_RTCP,
+		};
+		int reason = KG_DROP_peer_gone;
+
+		if (work_owns(relay, hand.peer)) {
 			work.clock_hz = leg_clock_hz(&relay->cold[leg_index(hand.peer)], work.payload[1] & 127);
 			reason = forward(relay, &work, now_tsc);
 		}
@@ -295,20 +353,18 @@ static void hand_flush(struct relay *relay, struct relay_hand *to)
 
 void relay_hand_over(struct relay *relay, unsigned number, struct rte_mbuf *mbuf, const struct hand *hand)
 {
-	struct relay_hand *to = &relay->hands[number];
-
-	hand_write(mbuf, hand);
-	to->packets[to->count++] = mbuf;
-	if (to->count == RELAY_BURST)
-		hand_flush(relay, to);
+	hand_add(relay, &relay->hands[number], mbuf, hand);
 }
 
 void relay_hand_flush(struct relay *relay)
 {
 	assert_owner(&relay->owner);
-	for (unsigned i = 0; i < KG_MEDIA_LCORES; i++)
+	for (unsigned i = 0; i < KG_MEDIA_LCORES; i++) {
 		if (relay->hands[i].count)
 			hand_flush(relay, &relay->hands[i]);
+		if (relay->rooms[i].count)
+			hand_flush(relay, &relay->rooms[i]);
+	}
 }
 
 // --- what the nic did not take --------------------------------------------------------------------------------------

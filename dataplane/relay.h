@@ -69,6 +69,7 @@ struct relay_event {
 };
 
 struct rte_ring;
+struct g711_kernel;
 
 // The legs of a packet by their ids: it came in on `from` and leaves on `peer`. 0: nobody's.
 struct relay_whose {
@@ -84,7 +85,8 @@ struct relay {
 	struct rte_ring *kernel;   // of the nic whose burst is processed: takes what is no media; NULL: that is dropped
 	struct relay_addrs *addrs; // by command
 	uint64_t tsc_hz;
-	struct rte_ring *events; // relay: push, control: pop
+	const struct g711_kernel *g711; // for legs between the two laws
+	struct rte_ring *events;        // relay: push, control: pop
 
 	uint64_t drops[KG_DROP_COUNT];
 	uint64_t counters[KG_CNT_COUNT];
@@ -108,7 +110,7 @@ struct relay {
 		struct rte_ring *ring; // relay: push, the other: pop
 		unsigned count;
 		struct rte_mbuf *packets[RELAY_BURST];
-	} hands[KG_MEDIA_LCORES];
+	} hands[KG_MEDIA_LCORES], rooms[KG_MEDIA_LCORES]; // rooms: for dsp lcores
 
 	struct relay_wait {    // packets whose next hop is not known yet, in the order in which they came
 		unsigned room; // RELAY_WAIT; 0: nobody waits
@@ -128,6 +130,9 @@ void relay_process(struct relay *relay, struct rte_mbuf **packets, unsigned n, u
 
 // Take packets that another lcore observed for legs of ours through forward. Thread and ownership as above.
 void relay_crossed(struct relay *relay, struct rte_mbuf **packets, unsigned n, uint64_t now_tsc);
+
+// Take packets that rooms made for legs of ours: RTP without headers. Thread and ownership as above.
+void relay_made(struct relay *relay, struct rte_mbuf **packets, unsigned n, uint64_t now_tsc);
 
 struct hand;
 // Let another lcore go on with a packet; relay_hand_flush sends what waits. The mbuf is not the caller's any more.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
+#include "g711_kernel.h"
 #include "relay_forward.h"
 #include "relay_wait.h"
 
@@ -51,6 +52,28 @@ static void translate(struct work *work, const struct rtp_map *send, const struc
 	before = rte_raw_cksum(work->payload, work->length);
 	rtcp_translate(work->payload, work->length, send, receive);
 	work->sum += before + (uint16_t)~rte_raw_cksum(work->payload, work->length);
+}
+
+void forward_law(const struct relay *relay, struct work *work)
+{
+	const struct leg_in *in = &work->leg->in;
+	uint8_t type = work->payload[1] & 127, mark = work->payload[1] & 0x80;
+	uint64_t before;
+	size_t begin, length;
+	uint8_t *body;
+
+	if (type == in->event_type) {
+		write16(work, 0, (uint16_t)(work->payload[0] << 8 | mark | in->event_to));
+		return;
+	}
+	if (type != in->law_type)
+		return;
+	write16(work, 0, (uint16_t)(work->payload[0] << 8 | mark | in->law_to));
+	length = rtp_payload(work->payload, work->length, &begin);
+	body = work->payload + begin;
+	before = rte_raw_cksum(body, length);
+	(in->law == LEG_LAW_ULAW_TO_ALAW ? relay->g711->ulaw_to_alaw : relay->g711->alaw_to_ulaw)(body, body, length);
+	work->sum += before + (uint16_t)~rte_raw_cksum(body, length);
 }
 
 int forward_refuse(struct relay *relay, struct work *work, uint64_t now_tsc)

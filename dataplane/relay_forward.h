@@ -110,6 +110,9 @@ static inline void rewrite(
 	memcpy(udp + 6, &sum, 2);
 }
 
+// What comes by one law of G.711 leaves by the other, in place. Of RTP only.
+void forward_law(const struct relay *relay, struct work *work);
+
 // A packet that may not leave by this leg. Returns: why, in the order in which one wants to know; -1: it waits until it
 // may.
 int forward_refuse(struct relay *relay, struct work *work, uint64_t now_tsc);

@@ -11,6 +11,7 @@
 #include <rte_ring_elem.h>
 #include <rte_udp.h>
 
+#include "g711_kernel.h"
 #include "relay_rig.h"
 
 static void eal_once(void)
@@ -49,6 +50,7 @@ struct rig *rig_create(unsigned legs)
 	memset(relay->cold, 0, (legs + 1) * sizeof(struct leg_cold));
 	relay->leg_first = 1;
 	relay->leg_room = legs;
+	relay->g711 = g711_kernel_choose();
 	relay->tsc_hz = 8000000; // a thousand ticks a timestamp unit of 8 kHz audio
 	relay->addrs = calloc(1, sizeof(*relay->addrs));
 	add_address(relay, "10.0.0.1");

@@ -11,6 +11,7 @@
 bool wait_push(struct relay *relay, struct work *work, uint64_t now_tsc)
 {
 	struct relay_wait *wait = &relay->wait;
+	enum hand_kind kind = work->source ? HAND_OBSERVED : HAND_MADE; // which has no frame to be read again
 	unsigned same = 0;
 
 	for (unsigned i = 0; i < wait->count; i++)
@@ -19,7 +20,7 @@ bool wait_push(struct relay *relay, struct work *work, uint64_t now_tsc)
 		return false;
 	if (work->rtcp && work->leg)
 		forward_rtcp_half(work);
-	hand_write(work->mbuf, &(struct hand){.kind = HAND_OBSERVED, .from = work->who.from, .peer = work->who.peer});
+	hand_write(work->mbuf, &(struct hand){.kind = kind, .from = work->who.from, .peer = work->who.peer});
 	wait->since_tsc[wait->count] = now_tsc;
 	wait->packets[wait->count++] = work->mbuf;
 	relay_add(&relay->counters[KG_CNT_waited], 1);
@@ -52,8 +53,8 @@ static void give_up(struct relay *relay, struct rte_mbuf *mbuf)
 unsigned wait_pop(struct relay *relay, uint64_t now_tsc)
 {
 	struct relay_wait *wait = &relay->wait;
-	struct rte_mbuf *ready[RELAY_WAIT];
-	unsigned left = 0, n = 0;
+	struct rte_mbuf *ready[RELAY_WAIT], *made[RELAY_WAIT];
+	unsigned left = 0, n = 0, m = 0;
 
 	assert_owner(&relay->owner);
 	// They came in this order: while the first has patience, all have.
@@ -61,7 +62,10 @@ unsigned wait_pop(struct relay *relay, uint64_t now_tsc)
 		return 0;
 	for (unsigned i = 0; i < wait->count; i++) {
 		if (may_go(relay, wait->packets[i])) {
-			ready[n++] = wait->packets[i];
+			if (hand_read(wait->packets[i]).kind == HAND_MADE)
+				made[m++] = wait->packets[i];
+			else
+				ready[n++] = wait->packets[i];
 		} else if (now_tsc - wait->since_tsc[i] > relay->tsc_hz / 1000 * PATIENCE_MS) {
 			give_up(relay, wait->packets[i]);
 		} else {
@@ -72,8 +76,9 @@ unsigned wait_pop(struct relay *relay, uint64_t now_tsc)
 	wait->count = left;
 	wait->due = false;
 	relay_crossed(relay, ready, n, now_tsc);
-	relay_add(&relay->given, n); // they were taken a second time
-	return n;
+	relay_made(relay, made, m, now_tsc);
+	relay_add(&relay->given, n + m); // they were taken a second time
+	return n + m;
 }
 
 void wait_end(struct relay *relay)

@@ -40,6 +40,20 @@ enum rtp_kind rtp_kind(const uint8_t *data, size_t length);
 // Is the RTP header whole: version 2, CSRCs, extension and padding inside the packet (RFC 3550 5.1)?
 bool rtp_sound(const uint8_t *data, size_t length);
 
+// Where the payload of a sound RTP packet lies, behind CSRCs and extension and before the padding.
+// Returns: its length.
+static inline size_t rtp_payload(const uint8_t *rtp, size_t length, size_t *begin)
+{
+	size_t end = length;
+
+	*begin = RTP_HEADER + 4u * (rtp[0] & 15);
+	if (rtp[0] & 0x10)
+		*begin += 4 + 4u * rtp_get16(rtp + *begin + 2);
+	if (rtp[0] & 0x20)
+		end -= rtp[length - 1];
+	return end > *begin ? end - *begin : 0;
+}
+
 // Is it a whole RTCP compound packet (RFC 3550 A.2; a reduced-size one of RFC 5506 is fine too)?
 bool rtcp_sound(const uint8_t *data, size_t length);
 

@@ -36,24 +36,26 @@ enum kg_severity { KG_INFO, KG_WARN, KG_ERROR };
 	X(lcore_full, KG_WARN, "the ring to the lcore that owns the leg or the transmit queue was full")
 
 // Counters that are no drops. X(id, unit, severity, help)
-#define KG_COUNTERS(X)                                                                  \
-	X(rx_packets, "packets", KG_INFO, "frames taken from nics")                     \
-	X(rx_bytes, "bytes", KG_INFO, "bytes of frames taken from nics")                \
-	X(tx_packets, "packets", KG_INFO, "frames given to nics")                       \
-	X(tx_bytes, "bytes", KG_INFO, "bytes of frames given to nics")                  \
-	X(rtp_relayed, "packets", KG_INFO, "RTP packets relayed to the other leg")      \
-	X(rtcp_relayed, "packets", KG_INFO, "RTCP packets relayed to the other leg")    \
-	X(loops, "turns", KG_INFO, "turns of the lcore loop")                           \
-	X(busy_loops, "turns", KG_INFO, "turns that found packets")                     \
-	X(sleeps, "sleeps", KG_INFO, "times the adaptive idle policy slept")            \
-	X(bursts, "bursts", KG_INFO, "non-empty receive bursts")                        \
-	X(commands, "commands", KG_INFO, "commands from control that were carried out") \
-	X(handed_over, "packets", KG_INFO, "received by another lcore than the leg's")  \
-	X(cross_lcore, "packets", KG_INFO, "for a leg of another lcore than the sender's") \
-	X(waited, "packets", KG_INFO, "waited for a next hop that was not resolved yet") \
-	X(handed_tx, "packets", KG_INFO, "sent through another lcore's transmit queue") \
-	X(to_kernel, "packets", KG_INFO, "frames that are no media, given to the nic's TAP") \
-	X(from_kernel, "packets", KG_INFO, "frames of the nic's TAP that were sent") \
+#define KG_COUNTERS(X)                                                                         \
+	X(rx_packets, "packets", KG_INFO, "frames taken from nics")                            \
+	X(rx_bytes, "bytes", KG_INFO, "bytes of frames taken from nics")                       \
+	X(tx_packets, "packets", KG_INFO, "frames given to nics")                              \
+	X(tx_bytes, "bytes", KG_INFO, "bytes of frames given to nics")                         \
+	X(rtp_relayed, "packets", KG_INFO, "RTP packets relayed to the other leg")             \
+	X(rtcp_relayed, "packets", KG_INFO, "RTCP packets relayed to the other leg")           \
+	X(loops, "turns", KG_INFO, "turns of the lcore loop")                                  \
+	X(busy_loops, "turns", KG_INFO, "turns that found packets")                            \
+	X(sleeps, "sleeps", KG_INFO, "times the adaptive idle policy slept")                   \
+	X(bursts, "bursts", KG_INFO, "non-empty receive bursts")                               \
+	X(commands, "commands", KG_INFO, "commands from control that were carried out")        \
+	X(handed_over, "packets", KG_INFO, "received by another lcore than the leg's")         \
+	X(cross_lcore, "packets", KG_INFO, "for a leg of another lcore than the sender's")     \
+	X(to_rooms, "packets", KG_INFO, "of legs that are transcoded, given to the dsp lcore") \
+	X(from_rooms, "packets", KG_INFO, "made by dsp lcores")                                \
+	X(waited, "packets", KG_INFO, "waited for a next hop that was not resolved yet")       \
+	X(handed_tx, "packets", KG_INFO, "sent through another lcore's transmit queue")        \
+	X(to_kernel, "packets", KG_INFO, "frames that are no media, given to the nic's TAP")   \
+	X(from_kernel, "packets", KG_INFO, "frames of the nic's TAP that were sent")           \
 	X(events_lost, "events", KG_ERROR, "events to control lost because its ring was full")
 
 #define KG_DROP_ENUM(id, severity, help) KG_DROP_##id,

@@ -43,6 +43,8 @@ struct kg_media_config {
 	unsigned nic_count;
 	int relay_cpus[KG_MEDIA_LCORES]; // CPUs of the relay lcores
 	unsigned relay_count;            // 0: chosen from the machine
+	int dsp_cpus[KG_MEDIA_LCORES];   // CPUs of the dsp lcores
+	unsigned dsp_count;              // 0: one beside each relay lcore, on any CPU
 	int control_cpu;                 // CPU of the calling thread; -1: left to the kernel
 	enum kg_idle idle;
 	uint32_t max_legs;         // 0: 16384
@@ -56,6 +58,23 @@ struct kg_media_format {
 	uint8_t payload_type; // 0-127
 	uint32_t clock_hz;
 };
+
+enum kg_jitter { KG_JITTER_ADAPTIVE, KG_JITTER_FIXED, KG_JITTER_OFF }; // as enum jbuf_mode
+
+// What a party of a call speaks that is not what the other one speaks, and how its line is played.
+struct kg_media_codec {
+	uint8_t row; // 1 + the place in codec_table; 0: none
+	uint8_t payload_type;
+	uint8_t event_type;                    // of telephone-event; KG_MEDIA_NO_TYPE: none
+	uint8_t ptime_ms;                      // that the party wants; 0: 20
+	uint16_t event_hz;                     // telephone-event's clock
+	uint8_t jitter;                        // enum kg_jitter
+	bool fec, dtx, cbr;                    // Opus: as its fmtp allows
+	uint32_t rate_hz;                      // Opus: the highest that it plays; 0: the codec's
+	uint32_t bitrate_bps;                  // Opus: 0: the codec's own choice
+	uint16_t jitter_min_ms, jitter_max_ms; // 0: the jitter buffer's own
+};
+#define KG_MEDIA_NO_TYPE 255
 
 // The next hop towards an address: what the kernel's routes and neighbours say (see control/netlink.c).
 struct kg_media_hop {
@@ -81,7 +100,18 @@ struct kg_leg_config {
 	kg_leg_id peer;   // the leg that gets what arrives here; 0: none yet
 	struct kg_media_format formats[KG_MEDIA_FORMATS]; // payload types the party may send; empty: any
 	unsigned format_count;
-	uint32_t silent_ms; // KG_EVENT_SILENT after this long without RTP or RTCP; 0: never
+	struct kg_media_codec codec, peer_codec; // both there: what arrives is transcoded, in place or by a room (not
+						 // for kg_media_leg_create)
+	uint32_t silent_ms;                      // KG_EVENT_SILENT after this long without RTP or RTCP; 0: never
+};
+
+// What a room made of what arrived on a leg, since it has been one's.
+struct kg_room_stats {
+	bool runs;
+	uint64_t played, late, concealed, recovered; // packets; the last two: pulls of the jitter buffer
+	uint64_t discarded;                          // duplicates, strays, and what there was no room for
+	uint64_t undecodable, events, encoded;       // packets
+	int32_t depth_us, target_us;                 // of the jitter buffer
 };
 
 struct kg_leg_stats {
@@ -98,7 +128,8 @@ struct kg_leg_stats {
 	uint8_t refused_ip[16];        // who sent the last packet that was dropped as wrong_source; all 0: nobody
 	uint16_t refused_port;
 	uint32_t refused_ssrc; // 0: it was no RTP
-	uint64_t silent_us;    // since the last packet of any kind, creation, or a change of remote or silent_ms
+	struct kg_room_stats room;
+	uint64_t silent_us; // since the last packet of any kind, creation, or a change of remote or silent_ms
 };
 
 enum kg_event_type {
@@ -161,6 +192,9 @@ int kg_media_leg_change(struct kg_media *media, kg_leg_id id, const struct kg_le
 // Returns: 0, or -ENOENT. It never fails for want of room: a full ring is retried by kg_media_poll.
 int kg_media_leg_retire(struct kg_media *media, kg_leg_id id);
 
+// May a call be transcoded? Where the dsp lcores have too much to do it is better refused than heard in pieces.
+bool kg_media_room_free(const struct kg_media *media);
+
 // Read a leg's counters. Returns: 0, or -ENOENT.
 int kg_media_leg_stats(struct kg_media *media, kg_leg_id id, struct kg_leg_stats *out);
 
@@ -168,8 +202,8 @@ int kg_media_leg_stats(struct kg_media *media, kg_leg_id id, struct kg_leg_stats
 // Returns: number of events.
 int kg_media_poll(struct kg_media *media, kg_media_event_fn fn, void *arg);
 
-// Captures: copies of what a nic receives and sends for the media plane (tcpdump no longer sees it), or of what comes to
-// and leaves from one leg's ports there. One for a nic at a time.
+// Captures: copies of what a nic receives and sends for the media plane (tcpdump no longer sees it), or of what comes
+// to and leaves from one leg's ports there. One for a nic at a time.
 struct kg_capture_only {
 	struct kg_addr local; // the leg's, and its port + 1
 	bool rtcp_mux;        // not the port + 1
@@ -180,8 +214,8 @@ struct kg_captured {
 	uint32_t length, copied;
 	bool outgoing;
 };
-// only: NULL takes every frame. Returns: 0, or -ENOENT, -EBUSY (somebody looks, or the last one has not ended), -ENOMEM,
-// -EAGAIN.
+// only: NULL takes every frame. Returns: 0, or -ENOENT, -EBUSY (somebody looks, or the last one has not ended),
+// -ENOMEM, -EAGAIN.
 int kg_media_capture_start(struct kg_media *media, unsigned nic, const struct kg_capture_only *only);
 // The next frame. Returns: false where there is none now.
 bool kg_media_capture_read(
@@ -194,6 +228,7 @@ struct kg_media_totals {
 	uint64_t drops[KG_DROP_COUNT];
 	uint64_t counters[KG_CNT_COUNT];
 	uint64_t legs;         // live, including those on their way out
+	uint64_t rooms;        // calls that are transcoded
 	uint64_t mbufs_in_use; // beyond what the nics' rings hold at rest
 	uint64_t mbufs_total;
 };
@@ -224,7 +259,7 @@ struct kg_stage_info {
 struct kg_lcore_info {
 	unsigned lcore;
 	int cpu;
-	char role[16]; // "relay"
+	char role[16]; // "relay" | "dsp"
 	char idle[16]; // "adaptive" | "spin"
 	uint64_t legs, loops, busy_loops, sleeps, bursts, commands, packets;
 	uint64_t heartbeat_age_us;
