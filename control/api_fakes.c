@@ -140,6 +140,11 @@ void kg_media_totals(struct kg_media *media, struct kg_media_totals *out)
 	*out = api_fakes.media;
 }
 
+bool kg_media_room_free(const struct kg_media *media)
+{
+	return true;
+}
+
 int kg_media_nic_info(struct kg_media *media, unsigned nic, struct kg_nic_info *out)
 {
 	*out = api_fakes.nic;

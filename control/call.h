@@ -46,6 +46,7 @@ enum call_state {
 	X(unreachable, "route", "the kernel has no route to the party through a nic")                        \
 	X(overload, "call", "no room for one more call: media.max_calls or the media ports are used up")     \
 	X(transport_failed, "transport", "the message could not be sent")                                    \
+	X(dsp_overload, "media", "the dsp lcores have no time for one more call that is transcoded")         \
 	X(api_hangup, "api", "the API ended the call")                                                       \
 	X(shutdown, "api", "the engine is stopping")
 
@@ -68,6 +69,7 @@ enum call_sdp {
 	CALL_SDP_UNUSABLE,    // no audio that we relay, or none in common
 	CALL_SDP_UNREACHABLE, // its address lies behind no nic
 	CALL_SDP_NO_ROOM,     // no media port, no leg
+	CALL_SDP_NO_DSP,      // it would have to be transcoded, and no dsp lcore has time
 	CALL_SDP_NO_MEDIA,    // the media plane refused
 };
 

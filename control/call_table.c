@@ -67,6 +67,7 @@ static const struct sdp_failure sdp_failures[] = {
 	[CALL_SDP_UNUSABLE] = {CALL_CAUSE_sdp_refused, 488, 488},
 	[CALL_SDP_UNREACHABLE] = {CALL_CAUSE_unreachable, 488, 502},
 	[CALL_SDP_NO_ROOM] = {CALL_CAUSE_overload, 503, 503},
+	[CALL_SDP_NO_DSP] = {CALL_CAUSE_dsp_overload, 503, 503},
 	[CALL_SDP_NO_MEDIA] = {CALL_CAUSE_media_failed, 500, 500},
 };
 

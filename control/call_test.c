@@ -312,6 +312,9 @@ static const struct scenario scenarios[] = {
 	{"late offer of what no leg can be made for", CALL_CAUSE_overload, 503,
 		{{LATE(1), "invite0", CALL_CALLING},
 			{ANSWERS(0, 0, NO_ROOM), "ack+refuse 503+retry bye-callee report free", CALL_FAILED}}},
+	{"an answer that would have to be transcoded, and no dsp lcore has time", CALL_CAUSE_dsp_overload, 503,
+		{{INVITE(1), "invite0", CALL_CALLING},
+			{ANSWERS(0, 0, NO_DSP), "ack 503+retry bye-callee report free", CALL_FAILED}}},
 	{"the caller cancels", CALL_CAUSE_cancelled, 487,
 		{{INVITE(2), "invite0", CALL_CALLING}, {RINGS(0, 0, 180), "180/0 report", CALL_RINGING},
 			{CANCEL, "cancel0 report free", CALL_FAILED}, {FAILS(0, 487), "", CALL_FAILED}}},
@@ -638,7 +641,7 @@ static bool callee_event(struct model *m, struct call_event *event)
 	} else if (m->callee == M_OPEN && which < 5) {
 		event->type = CALL_EV_ANSWER;
 		event->fork = chance(10);
-		event->sdp = chance(3) ? CALL_SDP_GOOD : (enum call_sdp)chance(7);
+		event->sdp = chance(3) ? CALL_SDP_GOOD : (enum call_sdp)chance(8);
 		m->callee = M_ANSWERED;
 	} else if ((m->callee == M_OPEN || m->callee == M_CANCELLED) && which < 6) {
 		event->type = CALL_EV_FAILED;
@@ -698,7 +701,7 @@ static bool modify_event(struct model *m, struct call_event *event)
 		!m->offering[side] && chance(2)) {
 		event->type = CALL_EV_MODIFY;
 		event->sdp = session == M_OPEN || chance(3)
-				     ? (chance(5) ? CALL_SDP_GOOD : (enum call_sdp)(1 + chance(6)))
+				     ? (chance(5) ? CALL_SDP_GOOD : (enum call_sdp)(1 + chance(7)))
 				     : CALL_SDP_NONE;
 		m->asking[side] = true;
 	} else if (m->asking[side] && chance(4) == 0) {
@@ -707,19 +710,19 @@ static bool modify_event(struct model *m, struct call_event *event)
 	} else if (m->asked[side]) {
 		event->type = CALL_EV_MODIFIED;
 		event->status = chance(3) ? 200 : finals[chance(5)];
-		event->sdp = chance(4) ? CALL_SDP_GOOD : (enum call_sdp)chance(7);
+		event->sdp = chance(4) ? CALL_SDP_GOOD : (enum call_sdp)chance(8);
 		event->held = chance(2);
 		m->asked[side] = false;
 		m->unacked[side] = event->status == 200;
 	} else if (m->offering[side]) {
 		event->type = CALL_EV_MODIFY_ACK;
-		event->sdp = chance(4) ? CALL_SDP_GOOD : (enum call_sdp)chance(7);
+		event->sdp = chance(4) ? CALL_SDP_GOOD : (enum call_sdp)chance(8);
 		event->held = chance(2);
 		m->offering[side] = false;
 	} else if (m->offered && m->caller == M_OPEN && !m->late_done && m->callee == M_OPEN) {
 		event->type = CALL_EV_PRACK;
 		event->side = CALL_CALLER;
-		event->sdp = chance(4) ? CALL_SDP_GOOD : (enum call_sdp)chance(7);
+		event->sdp = chance(4) ? CALL_SDP_GOOD : (enum call_sdp)chance(8);
 		m->offered = false;
 	} else if (session == M_ACKED && chance(8) == 0) {
 		event->type = CALL_EV_TIMER;
@@ -798,7 +801,7 @@ static void any_sequence_ends_with_all_released(void **state)
 
 		seed = run * 2654435761u + 1;
 		invite.hop_count = m.hops = 1 + chance(3);
-		invite.sdp = chance(10) ? (enum call_sdp)chance(2) : (enum call_sdp)chance(7);
+		invite.sdp = chance(10) ? (enum call_sdp)chance(2) : (enum call_sdp)chance(8);
 		m.late = invite.sdp == CALL_SDP_NONE;
 		m.leg_caller = true;
 		call_init(&call);

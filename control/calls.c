@@ -121,6 +121,8 @@ static void anchor_destroy(struct anchor *anchor)
 	for (unsigned i = 0; i < CALL_HOPS; i++)
 		party_destroy(anchor->callees[i]);
 	anchor_lighten(anchor);
+	for (unsigned i = 0; i < anchor->hop_count; i++)
+		free(anchor->hops[i].codecs);
 	relays_free(anchor);
 	free(anchor->hops);
 	free(anchor);

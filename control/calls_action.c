@@ -87,6 +87,7 @@ static void do_invite(struct anchor *anchor, const struct call_action *action, s
 	if (!anchor->call.late_offer) {
 		enum call_sdp made = leg_open(party, hop->nic, &hop->route->target, why);
 		struct offer_local local;
+		struct offer_terms terms;
 		struct offer_media offered;
 
 		if (made != CALL_SDP_GOOD) {
@@ -100,9 +101,13 @@ static void do_invite(struct anchor *anchor, const struct call_action *action, s
 		sdp_media(caller->sdp, &offered);
 		party->mux_said = offered.rtcp_mux;
 		local = leg_local(party, party->mux_said, 1);
-		text = sdp_relay_text(caller->sdp, NULL, &local, err);
+		terms = party_terms(party, caller);
+		text = sdp_relay_text(caller->sdp, NULL, &terms, &local, err);
 		if (!text) {
-			hop_fail(anchor, action->hop, CALL_CAUSE_overload, 503, err);
+			bool codecs = errno == EPROTO;
+
+			hop_fail(anchor, action->hop, codecs ? CALL_CAUSE_sdp_refused : CALL_CAUSE_overload,
+				codecs ? 488 : 503, err);
 			return;
 		}
 	}
@@ -123,17 +128,18 @@ static const char *sdp_told(struct anchor *anchor, unsigned fork, struct evidenc
 	struct fork_text *told = &anchor->told[fork];
 	const struct party *caller = anchor->caller;
 	const struct sdp *asked = anchor->call.late_offer && !anchor->call.late_done ? NULL : caller->sdp;
+	const struct offer_terms terms = party_terms(caller, anchor_callee(anchor));
 	char err[OFFER_ERR], *text;
 	struct offer_local local;
 
 	if (!evidence || !evidence->text)
 		return NULL;
 	local = leg_local(caller, caller->mux_said, told->version ? told->version : 1);
-	text = sdp_relay_text(evidence->sdp, asked, &local, err);
+	text = sdp_relay_text(evidence->sdp, asked, &terms, &local, err);
 	if (text && told->text && strcmp(text, told->text) != 0) {
 		free(text);
 		local.version++;
-		text = sdp_relay_text(evidence->sdp, asked, &local, err);
+		text = sdp_relay_text(evidence->sdp, asked, &terms, &local, err);
 	}
 	if (!text)
 		return told->text; // no memory

@@ -207,6 +207,11 @@ void sip_session_info(const struct sip_session *session, struct sip_session_info
 #define INFO(word, level, text) {#word, "packets", level, text},
 const struct kg_counter_info kg_drop_info[KG_DROP_COUNT] = {KG_DROPS(INFO)};
 
+bool kg_media_room_free(const struct kg_media *media)
+{
+	return !fakes.dsp_full;
+}
+
 int kg_media_lcore_choose(const struct kg_media *media)
 {
 	return fakes.overloaded ? -1 : 0;

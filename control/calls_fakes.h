@@ -73,6 +73,7 @@ struct fakes {
 	json_t *events, *cdrs;                        // arrays
 	char log[512];                                // the last line of warn or worse
 	unsigned log_lines;                           // of warn or worse
+	bool dsp_full;                                // no dsp lcore has time
 	bool overloaded;                              // no relay lcore keeps up
 };
 extern struct fakes fakes;

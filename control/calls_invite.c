@@ -87,6 +87,12 @@ static int hops_plan(
 		snprintf(anchor->hops[i].trunk, CONFIG_NAME, "%s", to->name);
 		snprintf(anchor->hops[i].nic, CONFIG_NAME, "%s", to->nic);
 		anchor->hops[i].ring_timeout_ms = to->ring_timeout_s * 1000;
+		if (routes[i].has_codecs) {
+			anchor->hops[i].codecs = malloc(sizeof(routes[i].codecs));
+			if (!anchor->hops[i].codecs)
+				return -503;
+			*anchor->hops[i].codecs = routes[i].codecs;
+		}
 	}
 	return count;
 }

@@ -56,49 +56,44 @@ json_t *anchor_cause_json(const struct anchor *anchor)
 	return json;
 }
 
-static bool format_is(const struct offer_format *format, const char *encoding)
-{
-	return strcasecmp(format->encoding, encoding) == 0;
-}
-
-// What the two parties agreed on: the first format of sound that both SDPs know; NULL until both have spoken.
-static json_t *codec_json(const struct offer_media *mine, const struct offer_media *other)
-{
-	for (unsigned i = 0; i < mine->format_count; i++) {
-		const struct offer_format *format = &mine->formats[i];
-
-		if (!sdp_format_is_sound(format))
-			continue;
-		for (unsigned j = 0; j < other->format_count; j++)
-			if (format->clock_hz == other->formats[j].clock_hz &&
-				format_is(format, other->formats[j].encoding))
-				return string_json(format->encoding);
-	}
-	return json_null();
-}
-
-static bool has_events(const struct offer_media *media)
-{
-	for (unsigned i = 0; i < media->format_count; i++)
-		if (format_is(&media->formats[i], "telephone-event"))
-			return true;
-	return false;
-}
-
-// The answerer's order decides, so the codec is read from the answer.
+// What the two parties agreed on; null until both have spoken.
 static void negotiated_set(json_t *json, const struct party *party)
 {
-	struct anchor *anchor = party->anchor;
-	const struct party *callee = party->side == CALL_CALLEE ? party : anchor_callee(anchor);
-	struct offer_media offer = {.present = false}, answer = {.present = false};
+	const struct party *caller = party->anchor->caller, *callee = party;
+	struct offer_choice choice = {.way = OFFER_NOTHING};
+	const struct offer_side *side;
+	bool agreed;
 
-	if (callee && callee->sdp && anchor->caller->sdp) {
-		sdp_media(anchor->call.late_offer ? callee->sdp : anchor->caller->sdp, &offer);
-		sdp_media(anchor->call.late_offer ? anchor->caller->sdp : callee->sdp, &answer);
-	}
-	json_object_set_new(json, "codec", codec_json(&answer, &offer));
-	json_object_set_new(json, "dtmf", json_string(has_events(&offer) && has_events(&answer) ? "rfc4733" : "none"));
+	if (party->side == CALL_CALLER)
+		callee = anchor_callee(party->anchor);
+	agreed = callee && party_choice(caller, callee, &choice) && choice.way != OFFER_NOTHING;
+	side = (party->side == CALL_CALLER) == party->anchor->caller_answers ? &choice.answerer : &choice.offerer;
+	json_object_set_new(json, "codec", agreed ? string_json(side->codec.encoding) : json_null());
+	json_object_set_new(json, "codec_why", agreed ? string_json(choice.why) : json_null());
+	json_object_set_new(json, "transcoded", json_boolean(choice.way == OFFER_TRANSCODE));
+	json_object_set_new(json, "dtmf", json_string(side->event.clock_hz ? "rfc4733" : "none"));
 	json_object_set_new(json, "srtp", json_string("none"));
+}
+
+// What the room makes of what this party sends; null: it is relayed.
+static json_t *room_json(const struct kg_room_stats *room)
+{
+	json_t *json;
+
+	if (!room->runs && !room->played && !room->encoded)
+		return json_null();
+	json = json_object();
+	json_object_set_new(json, "played", json_integer((json_int_t)room->played));
+	json_object_set_new(json, "late", json_integer((json_int_t)room->late));
+	json_object_set_new(json, "concealed", json_integer((json_int_t)room->concealed));
+	json_object_set_new(json, "recovered", json_integer((json_int_t)room->recovered));
+	json_object_set_new(json, "discarded", json_integer((json_int_t)room->discarded));
+	json_object_set_new(json, "undecodable", json_integer((json_int_t)room->undecodable));
+	json_object_set_new(json, "events", json_integer((json_int_t)room->events));
+	json_object_set_new(json, "encoded", json_integer((json_int_t)room->encoded));
+	json_object_set_new(json, "depth_us", json_integer(room->depth_us));
+	json_object_set_new(json, "target_us", json_integer(room->target_us));
+	return json;
 }
 
 static void figures_set(json_t *json, const struct kg_leg_stats *stats)
@@ -123,6 +118,7 @@ static void figures_set(json_t *json, const struct kg_leg_stats *stats)
 	json_object_set_new(quality, "mos", json_null());
 	json_object_set_new(json, "rx", rx);
 	json_object_set_new(json, "tx", tx);
+	json_object_set_new(json, "room", room_json(&stats->room));
 	json_object_set_new(json, "quality", quality);
 }
 

@@ -299,10 +299,13 @@ void leg_update(struct party *party, struct party *peer)
 	leg->may_receive = (mine.direction & OFFER_SENDONLY) && (other.direction & OFFER_RECVONLY);
 	leg->may_send = (mine.direction & OFFER_RECVONLY) && (other.direction & OFFER_SENDONLY);
 	leg->peer = both && peer->leg.live && !peer->leg.retiring ? peer->leg.id : 0;
-	// A party sends what the other's SDP names (its own numbers may mean something else there); its own come after
-	leg->format_count = 0;
-	formats_add(leg, both ? peer->sdp : NULL);
-	formats_add(leg, party->sdp);
+	if (!codecs_fill(party, both ? peer : NULL, leg)) {
+		// A party sends what the other's SDP names (its own numbers may mean something else there); its own
+		// come after
+		leg->format_count = 0;
+		formats_add(leg, both ? peer->sdp : NULL);
+		formats_add(leg, party->sdp);
+	}
 	leg->silent_ms = 0; // nobody must send before the answer
 	if (anchor->call.answered)
 		leg->silent_ms =

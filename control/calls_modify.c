@@ -70,12 +70,13 @@ static void modify_take(struct party *party)
 static const char *text_for(struct party *party, const struct sdp *from, const struct sdp *asked, char err[OFFER_ERR])
 {
 	struct offer_local local = leg_local(party, party->next_mux, party->told.version ? party->told.version : 1);
-	char *text = sdp_relay_text(from, asked, &local, err);
+	const struct offer_terms terms = party_terms(party, other_of(party));
+	char *text = sdp_relay_text(from, asked, &terms, &local, err);
 
 	if (text && (!party->told.text || strcmp(text, party->told.text) != 0)) {
 		free(text);
 		local.version = ++party->told.version;
-		text = sdp_relay_text(from, asked, &local, err);
+		text = sdp_relay_text(from, asked, &terms, &local, err);
 	}
 	free(party->told.next);
 	party->told.next = text;
@@ -181,8 +182,7 @@ static enum call_sdp reply_take(
 	if (late)
 		asker->next_mux = party->next_mux = media.rtcp_mux;
 	if (!text_for(asker, sdp, late ? NULL : asker->next_sdp, err)) {
-		snprintf(why, CALL_MESSAGE, "SDP: %s", err);
-		return CALL_SDP_UNUSABLE;
+		return sdp_untold(err, why);
 	}
 	if (!late)
 		*held = party_holds_note(party, asker, asker->next_sdp, sdp);
@@ -224,10 +224,8 @@ void modify_acked(struct party *party, struct sip_exchange *exchange, const stru
 		snprintf(why, sizeof(why), "the ACK has no SDP, though the 200 carried an offer");
 	if (event.sdp == CALL_SDP_GOOD)
 		event.sdp = leg_reaches(party, sdp, why);
-	if (event.sdp == CALL_SDP_GOOD && !text_for(other, sdp, other->next_sdp, err)) {
-		snprintf(why, sizeof(why), "SDP: %s", err);
-		event.sdp = CALL_SDP_UNUSABLE;
-	}
+	if (event.sdp == CALL_SDP_GOOD && !text_for(other, sdp, other->next_sdp, err))
+		event.sdp = sdp_untold(err, why);
 	if (event.sdp == CALL_SDP_GOOD) {
 		sdp_free(party->next_sdp);
 		party->next_sdp = sdp;
@@ -337,6 +335,7 @@ void do_modify_commit(struct anchor *anchor, const struct call_action *action, s
 
 	if (!other)
 		return;
+	anchor->caller_answers = (asker->side == CALL_CALLER) == anchor->call.modify.late;
 	modify_take(asker);
 	modify_take(other);
 	leg_update(asker, other);

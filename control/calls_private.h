@@ -11,6 +11,7 @@
 #include "log.h"
 #include "netlink.h"
 #include "offer.h"
+#include "offer_codecs.h"
 #include "ports.h"
 #include "router.h"
 #include "sip_session.h"
@@ -75,6 +76,7 @@ struct hop {
 	struct router_hop *route; // until the answer: it is large
 	char trunk[CONFIG_NAME], nic[CONFIG_NAME];
 	uint32_t ring_timeout_ms;
+	struct offer_policy *codecs; // its route's, instead of its trunk's; NULL: that says nothing
 };
 
 // A request inside a dialog on its way through the call.
@@ -116,8 +118,9 @@ struct anchor {
 	} told[CALL_FORKS];       // SDP that the caller has from each of its early dialogs
 	struct wheel_timer retry; // of dirty legs
 	struct relay *relays;
-	unsigned depth; // events in hand
-	bool finished;  // the CDR is written; only sessions may be left
+	bool caller_answers; // who said the answer that is in force, or will
+	unsigned depth;      // events in hand
+	bool finished;       // the CDR is written; only sessions may be left
 };
 
 struct calls {
@@ -195,6 +198,18 @@ void do_modify_refuse(struct anchor *anchor, const struct call_action *action, s
 void do_modify_commit(struct anchor *anchor, const struct call_action *action, struct evidence *evidence);
 void do_modify_ack(struct anchor *anchor, const struct call_action *action, struct evidence *evidence);
 void do_modify_cancel(struct anchor *anchor, const struct call_action *action, struct evidence *evidence);
+
+// What sdp_relay_text could not write, by its errno; why gets the sentence.
+enum call_sdp sdp_untold(const char err[OFFER_ERR], char why[CALL_MESSAGE]);
+
+// calls_codecs.c
+// What one party may be told of what another one said.
+struct offer_terms party_terms(const struct party *to, const struct party *from);
+// What the two parties' descriptions come to. Returns: false where one has not spoken.
+bool party_choice(const struct party *party, const struct party *peer, struct offer_choice *out);
+// What the media plane has to know to transcode what a party sends; formats are then only those. Returns: false where
+// it is passed on as it is.
+bool codecs_fill(const struct party *party, const struct party *peer, struct kg_leg_config *leg);
 
 // calls_policy.c: what its trunk says of a party
 void party_policy(const struct party *party, struct sip_policy *out);

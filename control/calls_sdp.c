@@ -38,6 +38,14 @@ enum call_sdp sdp_read(const struct sip_msg *msg, struct sdp **out, char why[CAL
 	return CALL_SDP_UNUSABLE;
 }
 
+enum call_sdp sdp_untold(const char err[OFFER_ERR], char why[CALL_MESSAGE])
+{
+	enum call_sdp kind = errno == EBUSY ? CALL_SDP_NO_DSP : errno == ENOMEM ? CALL_SDP_NO_ROOM : CALL_SDP_UNUSABLE;
+
+	snprintf(why, CALL_MESSAGE, "SDP: %s", err);
+	return kind;
+}
+
 // Keep a party's usable SDP of one fork. An older one of that fork goes.
 void sdp_keep(struct party *party, unsigned fork, struct sdp *sdp)
 {
@@ -53,6 +61,7 @@ enum call_sdp answer_take(
 {
 	const struct party *caller = callee->anchor->caller;
 	const struct offer_local local = leg_local(caller, caller->mux_said, 1);
+	const struct offer_terms terms = party_terms(caller, callee);
 	char err[OFFER_ERR];
 	struct sdp *sdp;
 	enum call_sdp read = sdp_read(msg, &sdp, why);
@@ -60,8 +69,8 @@ enum call_sdp answer_take(
 	if (read == CALL_SDP_NONE && callee->sdps[evidence->fork]) {
 		// the answer came with this fork's 18x and is not repeated
 		evidence->sdp = callee->sdps[evidence->fork];
-		evidence->text = sdp_relay_text(evidence->sdp, caller->sdp, &local, err);
-		return evidence->text ? CALL_SDP_GOOD : CALL_SDP_UNUSABLE;
+		evidence->text = sdp_relay_text(evidence->sdp, caller->sdp, &terms, &local, err);
+		return evidence->text ? CALL_SDP_GOOD : sdp_untold(err, why);
 	}
 	if (read == CALL_SDP_NONE)
 		snprintf(why, CALL_MESSAGE, "the callee answered without SDP");
@@ -69,10 +78,9 @@ enum call_sdp answer_take(
 	if (read == CALL_SDP_GOOD)
 		read = leg_reaches(callee, sdp, why);
 	if (read == CALL_SDP_GOOD) {
-		evidence->text = sdp_relay_text(sdp, caller->sdp, &local, err);
+		evidence->text = sdp_relay_text(sdp, caller->sdp, &terms, &local, err);
 		if (!evidence->text) {
-			snprintf(why, CALL_MESSAGE, "SDP: %s", err);
-			read = CALL_SDP_UNUSABLE;
+			read = sdp_untold(err, why);
 		}
 	}
 	if (read != CALL_SDP_GOOD) {
@@ -92,6 +100,7 @@ enum call_sdp offer_take(
 	struct party *caller = anchor->caller;
 	struct offer_media media;
 	struct offer_local local;
+	struct offer_terms terms;
 	char err[OFFER_ERR];
 	struct sdp *sdp;
 	enum call_sdp made = sdp_read(msg, &sdp, why);
@@ -115,12 +124,13 @@ enum call_sdp offer_take(
 	if (made != CALL_SDP_GOOD)
 		return made;
 	caller->mux_said = media.rtcp_mux;
+	anchor->caller_answers = true;
 	local = leg_local(caller, caller->mux_said, 1);
-	evidence->text = sdp_relay_text(sdp, NULL, &local, err);
+	terms = party_terms(caller, callee);
+	evidence->text = sdp_relay_text(sdp, NULL, &terms, &local, err);
 	if (evidence->text)
 		return CALL_SDP_GOOD;
-	snprintf(why, CALL_MESSAGE, "SDP: %s", err);
-	return CALL_SDP_UNUSABLE;
+	return sdp_untold(err, why);
 }
 
 // The caller's late answer in its ACK.
@@ -130,6 +140,7 @@ enum call_sdp late_answer_take(
 	struct party *callee = anchor_callee(caller->anchor);
 	struct offer_media media;
 	struct offer_local local;
+	struct offer_terms terms;
 	char err[OFFER_ERR];
 	struct sdp *sdp;
 	enum call_sdp read = sdp_read(msg, &sdp, why);
@@ -147,9 +158,9 @@ enum call_sdp late_answer_take(
 	sdp_media(callee->sdp, &media);
 	callee->mux_said = media.rtcp_mux;
 	local = leg_local(callee, callee->mux_said, 1);
-	evidence->text = sdp_relay_text(sdp, callee->sdp, &local, err);
+	terms = party_terms(callee, caller);
+	evidence->text = sdp_relay_text(sdp, callee->sdp, &terms, &local, err);
 	if (evidence->text)
 		return CALL_SDP_GOOD;
-	snprintf(why, CALL_MESSAGE, "SDP: %s", err);
-	return CALL_SDP_UNUSABLE;
+	return sdp_untold(err, why);
 }

@@ -12,6 +12,7 @@
 #include "kg_log.h"
 #include "sip_limits.h"
 #include "sip_wire.h"
+#include "offer_codecs.h"
 
 #define CONFIG_NAME 64
 
@@ -57,7 +58,8 @@ struct config_trunk {
 	uint32_t prack;               // enum sip_prack
 	char (*headers)[CONFIG_NAME]; // that pass to it beside the usual ones
 	size_t header_count;
-	uint32_t max_calls, cps; // both directions together, at once and a second; 0: no limit (default)
+	struct offer_policy codecs; // its parties' codecs
+	uint32_t max_calls, cps;    // both directions together, at once and a second; 0: no limit (default)
 };
 
 enum config_target_kind { CONFIG_TO_TRUNK, CONFIG_TO_NEXT_HOP };
@@ -72,7 +74,8 @@ struct config_endpoint {
 	char user[CONFIG_NAME], password[CONFIG_NAME];
 	char (*groups)[CONFIG_NAME];
 	size_t group_count;
-	bool trusts_sdp;    // behind_nat: false
+	bool trusts_sdp; // behind_nat: false
+	struct offer_policy codecs;
 	uint32_t max_calls; // at once; 0: no limit (default)
 };
 
@@ -86,6 +89,8 @@ struct config_route {
 	size_t target_count;
 	uint32_t strip;
 	char prefix[CONFIG_NAME];
+	bool has_codecs; // of whom is called, instead of the trunk's
+	struct offer_policy codecs;
 };
 
 struct config {
@@ -94,6 +99,8 @@ struct config {
 	size_t nic_count;
 	int relay_cpus[KG_MEDIA_LCORES]; // lcores.relay: [N, ...]
 	unsigned relay_count;            // 0: chosen from the machine
+	int dsp_cpus[KG_MEDIA_LCORES];   // lcores.dsp: [N, ...]
+	unsigned dsp_count;              // 0: as many as relay lcores, on any CPU
 	bool spin;                       // lcores.idle: spin | adaptive (default)
 	uint16_t port_first, port_last;  // media.ports
 	struct config_net *media_deny;   // media.deny: networks that no media is sent to

@@ -83,6 +83,7 @@ bool config_parse_address(const char *text, uint16_t port, struct kg_addr *out);
 void set_device(struct reader *reader, struct fy_node *node, void *nic);
 void set_addresses(struct reader *reader, struct fy_node *node, void *nic);
 void set_advertise(struct reader *reader, struct fy_node *node, void *nic);
+void set_dsp(struct reader *reader, struct fy_node *node, void *object);
 void set_relay(struct reader *reader, struct fy_node *node, void *config);
 void set_ports(struct reader *reader, struct fy_node *node, void *config);
 void set_media_deny(struct reader *reader, struct fy_node *node, void *config);
@@ -101,6 +102,10 @@ void set_recording(struct reader *reader, struct fy_node *node, void *config);
 void set_recording_directory(struct reader *reader, struct fy_node *node, void *config);
 void set_recording_format(struct reader *reader, struct fy_node *node, void *config);
 void set_match_endpoint(struct reader *reader, struct fy_node *node, void *route);
+// config_codecs.c
+void set_trunk_codecs(struct reader *reader, struct fy_node *node, void *trunk);
+void set_endpoint_codecs(struct reader *reader, struct fy_node *node, void *endpoint);
+void set_route_codecs(struct reader *reader, struct fy_node *node, void *route);
 // config_sip.c
 void set_headers(struct reader *reader, struct fy_node *node, void *trunk);
 void set_groups(struct reader *reader, struct fy_node *node, void *endpoint);

@@ -160,7 +160,7 @@ static const struct schema trunk_keys[] = {
 	{"headers", SCHEMA_OWN, .set = set_headers},
 	{"max_calls", SCHEMA_NUMBER, false, offsetof(struct config_trunk, max_calls), .min = 0, .max = 250000},
 	{"cps", SCHEMA_NUMBER, false, offsetof(struct config_trunk, cps), .min = 0, .max = 100000},
-	{"codecs", SCHEMA_LATER, .help = "leave it out; the ends keep the codecs that they agree on"},
+	{"codecs", SCHEMA_OWN, .set = set_trunk_codecs},
 	{"srtp", SCHEMA_LATER, .help = "leave it out; media is plain RTP"},
 	{"dtmf", SCHEMA_LATER, .help = "leave it out; digits pass as RFC 4733 events"},
 	{"username", SCHEMA_TEXT, false, offsetof(struct config_trunk, username), .size = CONFIG_NAME,
@@ -176,6 +176,7 @@ static const struct schema endpoint_keys[] = {
 	{"password", SCHEMA_TEXT, true, offsetof(struct config_endpoint, password), .size = CONFIG_NAME,
 		.help = "write the user's password"},
 	{"groups", SCHEMA_OWN, .set = set_groups},
+	{"codecs", SCHEMA_OWN, .set = set_endpoint_codecs},
 	{"behind_nat", SCHEMA_CHOICE, false, offsetof(struct config_endpoint, trusts_sdp), .words = not_words,
 		.help = "write true or false"},
 	{"max_calls", SCHEMA_NUMBER, false, offsetof(struct config_endpoint, max_calls), .min = 0, .max = 250000},
@@ -207,6 +208,7 @@ static const struct schema route_keys[] = {
 	{"prefix", SCHEMA_TEXT, false, offsetof(struct config_route, prefix), .size = CONFIG_NAME,
 		.help = "write digits, for example \"00\""},
 	{"record", SCHEMA_OWN, .set = set_record},
+	{"codecs", SCHEMA_OWN, .set = set_route_codecs},
 	{NULL},
 };
 
@@ -214,7 +216,7 @@ static const struct schema lcore_keys[] = {
 	{"relay", SCHEMA_OWN, .set = set_relay},
 	{"idle", SCHEMA_CHOICE, false, offsetof(struct config, spin), .words = idle_words,
 		.help = "write adaptive or spin"},
-	{"dsp", SCHEMA_LATER, .help = "leave it out; nothing is transcoded"},
+	{"dsp", SCHEMA_OWN, .set = set_dsp},
 	{NULL},
 };
 

@@ -159,14 +159,31 @@ static void wrong_files_get_helpful_errors(void **state)
 			"k.yaml:3: trunks[0].target: \"sip:2001:db8::1:5060\" is no SIP address: " TARGET_HELP
 			"k.yaml:3: trunks[0].behind_nat: \"maybe\" is not known here: write true or false\n"},
 		{NICS ROUTES "trunks: [{name: carrier, target: \"sip:192.0.2.20\", nic: wan, max_calls: 250001, cps: "
-			     "-1, codecs: [PCMU], "
+			     "-1, codecs: [PCMU], srtp: on, "
 			     "transport: sctp}]\n",
 			"k.yaml:3: trunks[0].nic: there is no nic \"wan\": write one of lan\n"
 			"k.yaml:3: trunks[0].transport: \"sctp\" is no transport of a trunk: write udp, tcp or tls\n"
 			"k.yaml:3: trunks[0].max_calls: \"250001\" does not fit: write a number from 0 to 250000\n"
 			"k.yaml:3: trunks[0].cps: \"-1\" does not fit: write a number from 0 to 100000\n"
-			"k.yaml:3: trunks[0].codecs: is not in this version: leave it out; the ends keep the codecs "
-			"that they agree on\n"},
+			"k.yaml:3: trunks[0].codecs: holds no keys: write {offer: [NAME, ...], prefer: [NAME, ...], "
+			"strip: [NAME, ...], transcode: true}\n"
+			"k.yaml:3: trunks[0].srtp: is not in this version: leave it out; media is plain RTP\n"},
+		{NICS ROUTES "trunks: [{name: carrier, target: \"sip:192.0.2.20\", codecs: {offer: [G722, MP3], "
+			     "prefer: g722, "
+			     "strip: [opus, G722], transcode: no, jitter_buffer: {mode: slow, min_ms: 400}}}]\n",
+			"k.yaml:3: trunks[0].codecs.offer[1]: \"MP3\" is no codec of this engine: write one of opus, "
+			"G722, PCMU, "
+			"PCMA, G726-32, G726-40, G726-24, G726-16, AAL2-G726-32, AAL2-G726-40, AAL2-G726-24, "
+			"AAL2-G726-16, GSM, "
+			"L16\n"
+			"k.yaml:3: trunks[0].codecs.transcode: \"no\" is not known here: write true or false\n"
+			"k.yaml:3: trunks[0].codecs.jitter_buffer.mode: \"slow\" is not known here: write adaptive, "
+			"fixed or off\n"
+			"k.yaml:3: trunks[0].codecs.jitter_buffer: min_ms is above max_ms (300): raise max_ms\n"
+			"k.yaml:3: trunks[0].codecs: G722 is offered and stripped: take one out\n"},
+		{NICS ROUTES "trunks: [{name: carrier, target: \"sip:192.0.2.20\", codecs: {offer: [G722], transcode: "
+			     "false}}]\n",
+			"k.yaml:3: trunks[0].codecs: offers codecs that transcode: false cannot serve: take one out\n"},
 		{NICS TRUNKS "routes: [{match: {to: \"((a{255}){255}){255}\"}, to: [next_hop]}]\n",
 			"k.yaml:3: routes[0].match.to: \"((a{255}){255}){255}\" is too large: write at most 1000 "
 			"characters, repeats written out\n"},
@@ -207,9 +224,9 @@ static void wrong_files_get_helpful_errors(void **state)
 			"k.yaml:4: sip.limits.cps: \"many\" does not fit: write a number from 0 to 100000\n"},
 		{GOOD "sip: {limits: 5}\n", "k.yaml:4: sip.limits: is one value: write {source_per_s: REQUESTS, "
 					    "strangers_per_s: REQUESTS, cps: CALLS}\n"},
-		{GOOD "lcores: {relay: [1, 2, 1], dsp: [1]}\n",
+		{GOOD "lcores: {relay: [1, 2, 1], dsp: [1, x]}\n",
 			"k.yaml:4: lcores.relay: names CPU 1 twice: write each once\n"
-			"k.yaml:4: lcores.dsp: is not in this version: leave it out; nothing is transcoded\n"},
+			"k.yaml:4: lcores.dsp: \"x\" does not fit: write a number from 0 to 1023\n"},
 		{GOOD "recording: {calls: none, format: opus}\n", "k.yaml:4: recording.format: \"opus\": recording is "
 								  "not in this version: write wav, or leave it "
 								  "out\n"},

@@ -111,7 +111,9 @@ unsigned config_frozen(const struct config *now, const struct config *next, conf
 	} keys[] = {
 		{"nics", nics_same(now, next)},
 		{"lcores", now->relay_count == next->relay_count && now->spin == next->spin &&
-				   memcmp(now->relay_cpus, next->relay_cpus, sizeof(now->relay_cpus)) == 0},
+				   memcmp(now->relay_cpus, next->relay_cpus, sizeof(now->relay_cpus)) == 0 &&
+				   now->dsp_count == next->dsp_count &&
+				   memcmp(now->dsp_cpus, next->dsp_cpus, sizeof(now->dsp_cpus)) == 0},
 		{"media.ports", now->port_first == next->port_first && now->port_last == next->port_last},
 		{"media.max_calls", now->max_calls == next->max_calls},
 		{"sip.listen", listens_same(now, next)},
@@ -171,6 +173,8 @@ void config_keep_frozen(struct config *now, struct config *next)
 	next->nic_count = now->nic_count;
 	next->relay_count = now->relay_count;
 	memcpy(next->relay_cpus, now->relay_cpus, sizeof(next->relay_cpus));
+	next->dsp_count = now->dsp_count;
+	memcpy(next->dsp_cpus, now->dsp_cpus, sizeof(next->dsp_cpus));
 	next->spin = now->spin;
 	next->port_first = now->port_first;
 	next->port_last = now->port_last;

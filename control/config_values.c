@@ -15,24 +15,37 @@
 
 // --- nics and media -------------------------------------------------------------------------------------------------
 
-void set_relay(struct reader *reader, struct fy_node *node, void *object)
+static void cpus_read(struct reader *reader, struct fy_node *node, int cpus[KG_MEDIA_LCORES], unsigned *taken)
 {
-	struct config *config = object;
 	int count = node && fy_node_is_sequence(node) ? fy_node_sequence_item_count(node) : 0;
 	unsigned long cpu;
 
 	if (count < 1 || count > KG_MEDIA_LCORES)
 		return reader_wrong(
 			reader, node, "is no list of 1 to %d CPUs: write [N, ...], for example [1]", KG_MEDIA_LCORES);
-	config->relay_count = 0;
+	*taken = 0;
 	for (int i = 0; i < count; i++) {
 		if (!reader_number(reader, fy_node_sequence_get_by_index(node, i), 0, 1023, &cpu))
 			return;
-		for (unsigned j = 0; j < config->relay_count; j++)
-			if (config->relay_cpus[j] == (int)cpu)
+		for (unsigned j = 0; j < *taken; j++)
+			if (cpus[j] == (int)cpu)
 				return reader_wrong(reader, node, "names CPU %lu twice: write each once", cpu);
-		config->relay_cpus[config->relay_count++] = (int)cpu;
+		cpus[(*taken)++] = (int)cpu;
 	}
+}
+
+void set_relay(struct reader *reader, struct fy_node *node, void *object)
+{
+	struct config *config = object;
+
+	cpus_read(reader, node, config->relay_cpus, &config->relay_count);
+}
+
+void set_dsp(struct reader *reader, struct fy_node *node, void *object)
+{
+	struct config *config = object;
+
+	cpus_read(reader, node, config->dsp_cpus, &config->dsp_count);
 }
 
 void set_ports(struct reader *reader, struct fy_node *node, void *object)

@@ -26,6 +26,7 @@ struct health {
 	uint64_t cdr_written, cdr_lost; // when last looked at
 	bool cdr_fails;                 // the last record that there was could not be written
 	bool good[HEALTH_COUNT];
+	bool dsp_full;
 	char detail[HEALTH_COUNT][160];
 };
 
@@ -186,6 +187,22 @@ static bool look(struct health *health, unsigned check, json_t *json)
 	return good;
 }
 
+// No reason to send the engine no calls: those that need no room go on.
+static void look_dsp(struct health *health)
+{
+	bool full = !kg_media_room_free(health->options.media);
+
+	if (full == health->dsp_full)
+		return;
+	health->dsp_full = full;
+	events_emit(health->options.events, "alarm", NULL, NULL,
+		json_pack("{s:s,s:b,s:s}", "name", "dsp_overload", "active", full, "detail",
+			full ? "no dsp lcore has time: calls that would be transcoded get 503" : ""));
+	kg_log(full ? KG_LOG_WARN : KG_LOG_INFO, "health", "dsp_overload: %s",
+		full ? "no dsp lcore has time: calls that would be transcoded get 503; give lcores.dsp another CPU"
+		     : "well again");
+}
+
 // --- the clock ------------------------------------------------------------------------------------------------------
 
 void health_turn(struct health *health, uint64_t now_ms, uint32_t interval_ms)
@@ -206,6 +223,7 @@ void health_turn(struct health *health, uint64_t now_ms, uint32_t interval_ms)
 	health->looked_ms = now_ms;
 	for (unsigned i = 0; i < HEALTH_COUNT; i++)
 		look(health, i, NULL);
+	look_dsp(health);
 }
 
 uint32_t health_lag_ms(const struct health *health)

@@ -36,6 +36,13 @@ int kg_media_lcore_info(struct kg_media *media, unsigned index, struct kg_lcore_
 	return index == 0 ? 0 : -1;
 }
 
+static bool dsp_full;
+
+bool kg_media_room_free(const struct kg_media *media)
+{
+	return !dsp_full;
+}
+
 int kg_media_nic_info(struct kg_media *media, unsigned nic, struct kg_nic_info *out)
 {
 	*out = fake.nic;
@@ -176,6 +183,20 @@ static void a_stuck_lcore(void **state)
 	assert_alarm(HEALTH_lcore, beat, 1500);
 }
 
+static void dsp_lcores_without_time(void **state)
+{
+	dsp_full = true;
+	pass(3000);
+	assert_only(HEALTH_COUNT); // the engine is well
+	assert_int_equal(fake.alarms, 1);
+	assert_string_equal(fake.name, "dsp_overload");
+	assert_true(fake.active);
+	dsp_full = false;
+	pass(3000);
+	assert_int_equal(fake.alarms, 2);
+	assert_false(fake.active);
+}
+
 static void plug(void)
 {
 	fake.nic.link_up = true;
@@ -231,6 +252,7 @@ int main(void)
 		TEST(all_is_well),
 		TEST(a_late_control_loop),
 		TEST(a_stuck_lcore),
+		TEST(dsp_lcores_without_time),
 		TEST(a_nic_without_link),
 		TEST(ports_that_run_out),
 		TEST(records_that_are_lost),

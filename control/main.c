@@ -153,6 +153,7 @@ static int start_media(void)
 	const struct config *config = engine.config;
 	struct kg_media_config media = {
 		.relay_count = config->relay_count,
+		.dsp_count = config->dsp_count,
 		.control_cpu = -1,
 		.idle = config->spin ? KG_IDLE_SPIN : KG_IDLE_ADAPTIVE,
 		.max_legs = 2 * config->max_calls,
@@ -175,6 +176,7 @@ static int start_media(void)
 				config->nics[i].addresses[j].addr, config->nics[i].addresses[j].prefix};
 	}
 	memcpy(media.relay_cpus, config->relay_cpus, sizeof(media.relay_cpus));
+	memcpy(media.dsp_cpus, config->dsp_cpus, sizeof(media.dsp_cpus));
 	error = kg_media_open(&media, &engine.media, engine.err);
 	if (error)
 		return error;

@@ -138,7 +138,7 @@ static void write_media(struct api *api, struct evbuffer *out)
 	gauge(out, "kedge_ports_in_use", ports_in_use(api->options.ports), "UDP ports of media legs");
 	gauge(out, "kedge_mbufs_in_use", totals.mbufs_in_use, "packets between receiving and sending");
 	gauge(out, "kedge_mbufs_total", totals.mbufs_total, "packet buffers that there are");
-	gauge(out, "kedge_rooms", 0, "rooms that convert or mix (none in this version)");
+	gauge(out, "kedge_rooms", totals.rooms, "calls that are transcoded by dsp lcores");
 	gauge(out, "kedge_taps", 0, "taps that copy media (none in this version)");
 	head(out, "kedge_drops_total", "counter", "media packets that ended here, by reason");
 	for (unsigned i = 0; i < KG_DROP_COUNT; i++)

@@ -3,47 +3,19 @@
 // address, key, candidate or identity of a party can slip through in a line that nobody thought of.
 
 #include <ctype.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "codec.h"
+#include "offer_codecs.h"
 #include "sdp.h"
 
 // Attributes of the audio that speak of the media, not of a party's end.
 static const char *const kept_attributes[] = {"maxptime", "silenceSupp", NULL};
 static const char *const kept_by_format[] = {"fmtp", "rtcp-fb", NULL}; // "NAME:PT ..." ("*" for all)
-
-static bool formats_alike(const struct offer_format *a, const struct offer_format *b)
-{
-	return a->clock_hz == b->clock_hz && strcasecmp(a->encoding, b->encoding) == 0;
-}
-
-// The formats that may be told: all of an offer; of an answer those that were offered, by number or by another number
-// for the same encoding (RFC 3264 6.1). Returns: how many of them are sound.
-static unsigned formats_choose(
-	const struct offer_media *from, const struct offer_media *offered, struct offer_media *out)
-{
-	unsigned audio = 0;
-
-	*out = *from;
-	out->format_count = 0;
-	if (offered) // what the offerer does not send cannot be received, and the other way round
-		out->direction &=
-			(offered->direction & OFFER_RECVONLY) << 1 | (offered->direction & OFFER_SENDONLY) >> 1;
-	for (unsigned i = 0; i < from->format_count; i++) {
-		const struct offer_format *format = &from->formats[i];
-		bool wanted = !offered;
-
-		for (unsigned j = 0; offered && j < offered->format_count && !wanted; j++)
-			wanted = formats_alike(format, &offered->formats[j]);
-		if (!wanted)
-			continue;
-		out->formats[out->format_count++] = *format;
-		audio += sdp_format_is_sound(format);
-	}
-	return audio;
-}
 
 static void head_write(FILE *out, const struct offer_local *local)
 {
@@ -70,6 +42,20 @@ static bool by_format_wanted(const char *value, const struct offer_media *chosen
 	return isdigit((unsigned char)*value) && sdp_format_find(chosen, (unsigned)strtoul(value, NULL, 10));
 }
 
+// A format that stands in no line of the other party's: ours.
+static void made_write(FILE *out, const struct offer_format *format)
+{
+	unsigned place = offer_codec_place(format);
+	const struct codec *codec = place ? codec_table[place - 1] : NULL;
+
+	fprintf(out, "a=rtpmap:%u %s/%u%s\r\n", format->payload_type, format->encoding, format->clock_hz,
+		codec && codec->channels == 2 ? "/2" : "");
+	if (strcasecmp(format->encoding, "telephone-event") == 0)
+		fprintf(out, "a=fmtp:%u 0-16\r\n", format->payload_type);
+	else if (strcasecmp(format->encoding, "opus") == 0)
+		fprintf(out, "a=fmtp:%u useinbandfec=1\r\n", format->payload_type);
+}
+
 static void rtpmap_write(FILE *out, const struct sdp_line *line, const struct offer_media *chosen)
 {
 	const char *value = sdp_attribute(line, "rtpmap");
@@ -90,12 +76,14 @@ static void kept_write(FILE *out, const struct sdp_line *line, const struct offe
 			fprintf(out, "a=%s\r\n", line->value);
 }
 
-static void audio_write(
-	FILE *out, const struct sdp *from, const struct offer_media *chosen, const struct offer_local *local)
+// made: bit per chosen format that is ours.
+static void audio_write(FILE *out, const struct sdp *from, const struct offer_media *chosen, uint32_t made,
+	const struct offer_local *local)
 {
 	static const char *const directions[] = {"inactive", "recvonly", "sendonly", "sendrecv"};
 	const struct sdp_section *section = &from->sections[from->audio];
 	const struct sdp_line *lines = &from->lines[section->first];
+	struct offer_media theirs = *chosen;
 
 	fprintf(out, "m=audio %u %s", local->rtp.port, section->proto);
 	for (unsigned i = 0; i < chosen->format_count; i++)
@@ -104,10 +92,17 @@ static void audio_write(
 	for (unsigned i = 0; i < section->count; i++)
 		if (lines[i].type == 'b')
 			fprintf(out, "b=%s\r\n", lines[i].value);
+	theirs.format_count = 0; // an answer's numbers may mean something else in the lines of who gave it
+	for (unsigned i = 0; i < chosen->format_count; i++)
+		if (!(made >> i & 1))
+			theirs.formats[theirs.format_count++] = chosen->formats[i];
 	for (unsigned i = 0; i < section->count; i++)
-		rtpmap_write(out, &lines[i], chosen);
+		rtpmap_write(out, &lines[i], &theirs);
 	for (unsigned i = 0; i < section->count; i++)
-		kept_write(out, &lines[i], chosen);
+		kept_write(out, &lines[i], &theirs);
+	for (unsigned i = 0; i < chosen->format_count; i++)
+		if (made >> i & 1)
+			made_write(out, &chosen->formats[i]);
 	if (chosen->ptime_ms)
 		fprintf(out, "a=ptime:%u\r\n", chosen->ptime_ms);
 	if (local->mux)
@@ -115,23 +110,29 @@ static void audio_write(
 	fprintf(out, "a=%s\r\n", directions[chosen->direction]);
 }
 
-char *sdp_relay_text(
-	const struct sdp *from, const struct sdp *as_answer_to, const struct offer_local *local, char err[OFFER_ERR])
+char *sdp_relay_text(const struct sdp *from, const struct sdp *as_answer_to, const struct offer_terms *terms,
+	const struct offer_local *local, char err[OFFER_ERR])
 {
 	const struct sdp *ruler = as_answer_to ? as_answer_to : from; // whose m-lines rule
 	struct offer_media chosen;
+	unsigned sound;
+	uint32_t made;
 	char *text = NULL;
 	size_t length;
 	FILE *out;
 
 	if (!from->media.present || ruler->audio < 0) {
 		snprintf(err, OFFER_ERR, "it has no audio over RTP/AVP with an address and a known format");
+		errno = EPROTO;
 		return NULL;
 	}
-	if (!formats_choose(&from->media, as_answer_to ? &as_answer_to->media : NULL, &chosen)) {
+	sound = as_answer_to ? offer_answer_formats(from, as_answer_to, terms, &chosen, &made)
+			     : offer_formats(from, terms, &chosen, &made);
+	if (!sound) {
 		snprintf(err, OFFER_ERR,
-			as_answer_to ? "the answer accepts no codec of the offer"
-				     : "the offer names no codec for sound");
+			errno == EBUSY ? "it would have to be transcoded, and no dsp lcore has time for it"
+			: as_answer_to ? "the answer accepts no codec of the offer, nor one to transcode"
+				       : "the offer names no codec for sound that may pass");
 		return NULL;
 	}
 	out = open_memstream(&text, &length);
@@ -142,13 +143,14 @@ char *sdp_relay_text(
 	head_write(out, local);
 	for (unsigned i = 0; i < ruler->section_count; i++) {
 		if ((int)i == ruler->audio)
-			audio_write(out, from, &chosen, local);
+			audio_write(out, from, &chosen, made, local);
 		else
 			refused_write(out, &ruler->sections[i]);
 	}
 	if (fclose(out) != 0) {
 		free(text);
 		snprintf(err, OFFER_ERR, "no memory");
+		errno = ENOMEM;
 		return NULL;
 	}
 	return text;

@@ -40,6 +40,8 @@ int sdp_parse_text(const char *text, size_t length, struct sdp **out, char err[O
 void sdp_free(struct sdp *sdp);
 bool sdp_same(const struct sdp *a, const struct sdp *b); // word for word: nothing is asked for
 void sdp_media(const struct sdp *sdp, struct offer_media *out);
+// The parameters of one of the audio's formats (a=fmtp, behind the number), or NULL. Owns: sdp does.
+const char *sdp_fmtp(const struct sdp *sdp, unsigned payload_type);
 
 // What we say for one leg, made from the other party's SDP: m-lines in its order, the audio line with our address,
 // port, rtcp (a=rtcp where not port + 1, a=rtcp-mux where `mux`) and the party's formats, fmtp, ptime and direction;
@@ -52,9 +54,12 @@ struct offer_local {
 	uint32_t version;
 };
 // as_answer_to: the SDP that this text answers (its m-lines rule order and refusal), NULL for an offer.
-// Owns: the caller frees. Returns: NULL with a sentence in err.
-char *sdp_relay_text(
-	const struct sdp *from, const struct sdp *as_answer_to, const struct offer_local *local, char err[OFFER_ERR]);
+// terms: what the two parties' codecs may be (offer_codecs.h); NULL: what can be transcoded may be.
+// Owns: the caller frees. Returns: NULL with a sentence in err, and in errno EPROTO (no codec), EBUSY (no dsp lcore has
+// time to transcode, and nothing else would do) or ENOMEM.
+struct offer_terms;
+char *sdp_relay_text(const struct sdp *from, const struct sdp *as_answer_to, const struct offer_terms *terms,
+	const struct offer_local *local, char err[OFFER_ERR]);
 // An answer that refuses every m-line (for a late offer that nobody took). Owns: the caller frees. Returns: NULL for
 // want of memory.
 char *sdp_refusal_text(const struct sdp *offer, const struct offer_local *local);

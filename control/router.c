@@ -205,6 +205,8 @@ int router_resolve(const struct config *config, int trunk, const char *endpoint,
 		// Back to where it came from only where the route names that trunk: a match for "any" did not mean it.
 		if (status == 0 && trunk >= 0 && (int)hop->trunk == trunk && route->match_trunk != trunk)
 			status = -482;
+		hop->has_codecs = route->has_codecs;
+		hop->codecs = route->codecs;
 		if (status == 0)
 			count++;
 		else

@@ -16,6 +16,8 @@ struct router_hop {
 	char request_uri[512];
 	char routes[8][256]; // Route headers to send, in order (what is left after ours was popped)
 	unsigned route_count;
+	bool has_codecs; // the route's, instead of the trunk's
+	struct offer_policy codecs;
 };
 
 // Where an INVITE of that trunk, or (trunk -1) of that endpoint, goes, in order. `is_ours` says whether a host and port

@@ -428,3 +428,18 @@ void sdp_media(const struct sdp *sdp, struct offer_media *out)
 {
 	*out = sdp->media;
 }
+
+const char *sdp_fmtp(const struct sdp *sdp, unsigned payload_type)
+{
+	const struct sdp_section *section = sdp->audio < 0 ? NULL : &sdp->sections[sdp->audio];
+	const char *value;
+	char *rest;
+
+	for (unsigned i = 0; section && i < section->count; i++) {
+		value = sdp_attribute(&sdp->lines[section->first + i], "fmtp");
+		if (!value || strtoul(value, &rest, 10) != payload_type || rest == value)
+			continue;
+		return rest + strspn(rest, " ");
+	}
+	return NULL;
+}

@@ -44,12 +44,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	sdp_media(sdp, &media);
 	assert(!media.present || (media.format_count > 0 && media.format_count <= OFFER_FORMATS));
-	text = sdp_relay_text(sdp, NULL, &local, err);
+	text = sdp_relay_text(sdp, NULL, NULL, &local, err);
 	assert((text != NULL) == media.present);
 	if (text)
 		check_told(text, &local, true);
 	free(text);
-	text = sdp_relay_text(sdp, sdp, &local, err); // as an answer to itself
+	text = sdp_relay_text(sdp, sdp, NULL, &local, err); // as an answer to itself
 	if (text)
 		check_told(text, &local, true);
 	free(text);
