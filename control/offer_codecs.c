@@ -265,17 +265,22 @@ static void add_events(const struct sdp *from, struct offer_media *out, uint32_t
 	}
 }
 
+static unsigned place_of(const struct offer_policy *policy, const struct offer_format *format)
+{
+	return sdp_format_is_sound(format) ? rank(policy, format) : OFFER_CODECS + 1;
+}
+
 // Preferred ones first, sound before what goes along with it; otherwise as they stand.
 static void sort(const struct offer_policy *policy, struct offer_media *out, uint32_t *made)
 {
-	if (!policy->prefer[0])
+	if (!policy->prefer[0] && !*made)
 		return;
 	for (unsigned i = 1; i < out->format_count; i++)
 		for (unsigned j = i; j > 0; j--) {
 			struct offer_format *a = &out->formats[j - 1], *b = &out->formats[j], swap = *a;
 			uint32_t bits = *made >> (j - 1) & 3;
 
-			if (rank(policy, a) <= rank(policy, b))
+			if (place_of(policy, a) <= place_of(policy, b))
 				break;
 			*a = *b;
 			*b = swap;

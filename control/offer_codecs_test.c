@@ -106,7 +106,7 @@ static const struct {
 	{"ours beside it", "0", "offer G722 opus", NULL, NULL, false,
 		"0 9 96 9 G722/8000 96 opus/48000/2 fmtp:96 useinbandfec=1"},
 	{"digits go along at the new clock", "0 101:telephone-event/8000", "offer opus", NULL, NULL, false,
-		"0 101 96 97 101 telephone-event/8000 96 opus/48000/2 fmtp:96 useinbandfec=1 97 telephone-event/48000 "
+		"0 96 101 97 101 telephone-event/8000 96 opus/48000/2 fmtp:96 useinbandfec=1 97 telephone-event/48000 "
 		"fmtp:97 0-16"},
 	{"what is there is not offered twice", "0 9", "offer G722 PCMU", NULL, NULL, false, "0 9"},
 	{"a number that is taken", "0 96:GSM/8000 9:L16/16000", "offer G722 opus", NULL, NULL, false,

@@ -9,14 +9,14 @@ import time
 
 import netns
 
-MODULES = "account.so aubridge.so aufile.so g711.so ctrl_tcp.so menu.so"
+MODULES = "{codec}.so account.so aubridge.so aufile.so ctrl_tcp.so menu.so"  # codecs before accounts that name them
 CONFIG = """poll_method epoll
 sip_listen {address}:5060
 audio_source aufile,{speech}
 audio_player aubridge,sink
 audio_alert aubridge,sink
-ausrc_srate 8000
-auplay_srate 8000
+ausrc_srate {rate}
+auplay_srate {rate}
 rtp_ports 10000-10100
 rtcp_mux no
 jitter_buffer_delay 1-5
@@ -34,14 +34,15 @@ def modules_path():
 
 
 class Baresip:
-    def __init__(self, bed, namespace, address, user, speech, answer=False):
+    def __init__(self, bed, namespace, address, user, speech, answer=False, module="g711", codec="PCMU", rate=8000):
+        """speech: a file at `rate`, which the codec has."""
         self.bed, self.events = bed, []
         home = bed.path("baresip-" + user)
         os.mkdir(home)
-        lines = "\n".join("module " + name for name in MODULES.split())
-        self.write(home, "config", CONFIG.format(address=address, speech=speech, modules=modules_path(), module_lines=lines))
+        lines = "\n".join("module " + name for name in MODULES.format(codec=module).split())
+        self.write(home, "config", CONFIG.format(address=address, speech=speech, rate=rate, modules=modules_path(), module_lines=lines))
         mode = ";answermode=auto" if answer else ""
-        self.write(home, "accounts", f"<sip:{user}@{address}>;regint=0;audio_codecs=PCMU{mode}\n")
+        self.write(home, "accounts", f"<sip:{user}@{address}>;regint=0;audio_codecs={codec}{mode}\n")
         self.write(home, "contacts", "")
         self.process = bed.start(namespace, ["baresip", "-4", "-f", home], log=f"baresip-{user}.log")
         with netns.inside(namespace):
