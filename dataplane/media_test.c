@@ -357,6 +357,21 @@ static void a_full_ring_delays_and_loses_nothing(void **state)
 	assert_int_equal(look(true), 1);
 }
 
+// While an lcore stands still calls go on to begin: its next packet comes behind all that.
+static void what_piled_up_comes_before_a_packet(void **state)
+{
+	struct kg_leg_config one = config(20000, 0), two = config(20002, 0);
+	kg_leg_id a = create(&one), b = create(&two);
+
+	look(true);
+	for (unsigned i = 0; i < 500; i++) {
+		one.peer = i == 499 ? b : 0;
+		assert_true(kg_media_leg_change(media, a, &one) > 0);
+	}
+	lcore_commands(lcore); // once, as in front of a burst
+	assert_int_equal(lcore->relay.legs[leg_index(a)].in.peer, b);
+}
+
 static void no_command_without_room_for_its_answer(void **state)
 {
 	struct kg_leg_config leg = config(20000, 0);
@@ -787,6 +802,7 @@ int main(void)
 		TEST(a_leg_lives_by_acknowledgements),
 		TEST(a_leg_may_go_at_any_time),
 		TEST(a_full_ring_delays_and_loses_nothing),
+		TEST(what_piled_up_comes_before_a_packet),
 		TEST(no_command_without_room_for_its_answer),
 		TEST(who_does_not_keep_up_gets_no_calls),
 		TEST(a_port_has_one_leg),

@@ -59,6 +59,9 @@ class Api:
     def calls(self):
         return self.get("/v1/calls")["items"]
 
+    def lcores(self, role="relay"):
+        return [one for one in self.get("/v1/lcores")["items"] if one["role"] == role]
+
     def metrics(self):
         status, _, text = self.ask("GET", "/metrics")
         assert status == 200, f"/metrics: {status}"

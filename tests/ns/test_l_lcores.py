@@ -48,7 +48,7 @@ def test_calls_are_spread(ground):
         assert grown("kedge_cross_lcore_total") == 0, "a bridge was made across lcores"
         # The kernel chose the queue without knowing whose the port is: about half are brought to the wrong lcore.
         assert 0 < grown("kedge_handed_over_total") < 2 * CALLS * (PACKETS + 1), grown("kedge_handed_over_total")
-        lcores = api.get("/v1/lcores")["items"]
+        lcores = api.lcores()
         assert [one["legs"] for one in lcores] == [CALLS, CALLS] and all(one["packets"] for one in lcores), lcores
         for call, other in calls:
             hang_up(a, call, other)

@@ -200,7 +200,7 @@ def both_ways(ground, switches, queues=2):
     """Calls of SIPp, spread over lcores and queues: both ends and all counts say the same. Returns: how metrics grew.
     Where the machine is so busy that SIPp still plays when it has hung up, those packets are `no_leg`."""
     api, before = ground.api, ground.api.metrics()
-    then = [one["packets"] for one in api.get("/v1/lcores")["items"]]
+    then = [one["packets"] for one in api.lcores()]
     left, came = sipp_calls(ground)
     after = api.metrics()
     grown = {name: after[name] - before.get(name, 0) for name in after}
@@ -209,7 +209,7 @@ def both_ways(ground, switches, queues=2):
     assert not lost and sum(left) == sum(came) + late, f"{left} RTP packets left, {came} came: {ground.lost()}"
     assert late < sum(left) / 2 and grown["kedge_rtp_relayed_total"] == sum(came), (late, left, came, ground.lost())
     records_are_right(ground.engine, sum(came))
-    lcores = [one["packets"] - n for one, n in zip(api.get("/v1/lcores")["items"], then)]
+    lcores = [one["packets"] - n for one, n in zip(api.lcores(), then)]
     assert all(lcores), f"a relay lcore had nothing: {lcores}"
     for switch, sent, got in zip(switches, left, came):
         counts = switch.counts()

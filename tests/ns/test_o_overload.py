@@ -54,7 +54,7 @@ class Flood(threading.Thread):
 
 
 def overloaded(api):
-    return any(lcore["overloaded"] for lcore in api.get("/v1/lcores")["items"])
+    return any(lcore["overloaded"] for lcore in api.lcores())
 
 
 def test_new_calls_wait(ground):
