@@ -108,7 +108,7 @@ int main(int argc, char **argv)
 {
 	static const char *const kinds[] = {"rtp", "rtcp", "ipv6", "rfc4733"};
 	uint32_t legs = 1000, millions = 1, mbufs = 8191;
-	bool huge = false, cold = false, hardware = false;
+	bool huge = false, cold = false, hardware = false, laws = false;
 	enum kind kind = KIND_RTP;
 	struct world *world;
 	char *eal[] = {"bench", "--no-pci", "--no-telemetry", "--no-shconf", "--lcores", "0@1", "--log-level", "1",
@@ -117,7 +117,7 @@ int main(int argc, char **argv)
 	double nic, all, best;
 	int option;
 
-	while ((option = getopt(argc, argv, "l:k:m:Hcot")) != -1) {
+	while ((option = getopt(argc, argv, "l:k:m:Hcota")) != -1) {
 		switch (option) {
 		case 'l':
 			legs = (uint32_t)atoi(optarg) / 2 * 2;
@@ -142,10 +142,13 @@ int main(int argc, char **argv)
 		case 't':
 			tap = tap_create();
 			break;
+		case 'a':
+			laws = true;
+			break;
 		default:
 			world_fail("bench_relay [-l LEGS] [-k rtp|rtcp|ipv6|rfc4733] [-m MILLIONS] [-H hugepages] [-c "
 				   "cold] "
-				   "[-o checksums by the nic] [-t tap]");
+				   "[-o checksums by the nic] [-t tap] [-a from mu-law to A-law]");
 		}
 	}
 	legs = legs < 2 ? 2 : legs;
@@ -156,17 +159,23 @@ int main(int argc, char **argv)
 	world->rx_flags = hardware ? RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_GOOD : 0;
 	world_make_legs(world, legs);
 	world_make_traffic(world, legs);
+	for (uint32_t i = 1; laws && i <= legs; i++) {
+		world->relay.legs[i].in.law = LEG_LAW_ULAW_TO_ALAW;
+		world->relay.legs[i].in.law_to = 8;
+	}
 	run(world, 4u * legs + 100000, true, &warm_lost); // every leg has its source, every page its place
 	nic = median(world, millions * 1000000ull, false, &lost, &best);
 	world->next = 0; // whole passes: sequence numbers without gaps
 	all = median(world, millions * 1000000ull, true, &lost, &best);
-	printf("{\"legs\": %u, \"kind\": \"%s\", \"feed\": \"%s\", \"mbufs\": %u, \"hugepages\": %s, \"checksums\": "
+	printf("{\"laws\": %s, \"legs\": %u, \"kind\": \"%s\", \"feed\": \"%s\", \"mbufs\": %u, \"hugepages\": %s, "
+	       "\"checksums\": "
 	       "\"%s\", "
 	       "\"cycles_per_packet\": %.1f, \"best_cycles_per_packet\": %.1f, \"nic_cycles_per_packet\": %.1f, "
 	       "\"mpps\": %.2f, \"tsc_ghz\": %.3f, "
 	       "\"lost\": %" PRIu64 ", \"stages\": {",
-		legs, kinds[kind], cold ? "cold" : "hot", mbufs, huge ? "true" : "false", hardware ? "nic" : "software",
-		all, best, nic, (double)world->relay.tsc_hz / all / 1e6, (double)world->relay.tsc_hz / 1e9, lost);
+		laws ? "true" : "false", legs, kinds[kind], cold ? "cold" : "hot", mbufs, huge ? "true" : "false",
+		hardware ? "nic" : "software", all, best, nic, (double)world->relay.tsc_hz / all / 1e6,
+		(double)world->relay.tsc_hz / 1e9, lost);
 	for (unsigned i = RELAY_CLASSIFY; i <= RELAY_FORWARD; i++)
 		printf("%s\"%s\": %.1f", i == RELAY_CLASSIFY ? "" : ", ", relay_stages[i].name,
 			(double)world->relay.stages[i].cycles / (double)world->relay.stages[i].packets);

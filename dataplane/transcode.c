@@ -238,6 +238,7 @@ void transcode_adapt(struct transcode *transcode, uint8_t complexity)
 	unsigned loss = (transcode->report.lost_256 * 100u + 128) / 256;
 	struct codec_options options = to->options;
 
+	complexity = complexity ? complexity : options.complexity;
 	loss = loss > LOSS_MOST ? LOSS_MOST : loss;
 	if (!to->codec->adapt || (complexity == transcode->complexity && loss == transcode->loss_percent))
 		return;

@@ -29,7 +29,7 @@ BUILDS = {  # name: (directory, compiler, options)
 }
 ONLY = {"tsan": ["dataplane/lifecycle_test"]}  # what is built of it
 GROUPS = ("calls", "limits|health|rights|soak", "impaired|kills|capture|inject", "robust|torture",
-          "proxy|timers|routes|browser", "dialogs|transports|names")  # and one of all others
+          "proxy|timers|routes|browser", "dialogs|transports|names", "codecs|phones")  # and one of all others
 WORLDS = ("af_packet", "ip6", "mixed", "nat", "lcores")
 SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1",
               "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
@@ -114,10 +114,9 @@ def unit_tests(results, name, wanted):
     directory = os.path.join(ROOT, BUILDS[name][0])
     listed = json.loads(subprocess.check_output(["meson", "introspect", "--tests", directory]))
     kind = "unit" if name == "gcc" else f"unit-{name}"
-    for one in listed:
-        title = f"{kind}/{one['name']}"
-        if wanted(title):
-            test(results, title, one["cmd"], 120, SANITIZERS)
+    listed = [one for one in listed if wanted(f"{kind}/{one['name']}")]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:  # two at once: the longest of them wait for a kernel
+        list(pool.map(lambda one: test(results, f"{kind}/{one['name']}", one["cmd"], 120, SANITIZERS), listed))
 
 
 def fuzz(results, name, seconds):
