@@ -41,7 +41,7 @@ static struct jbuf_config with_defaults(const struct jbuf_config *config)
 	if (full.initial_ms > full.max_ms)
 		full.initial_ms = full.max_ms;
 	if (full.late_cost_ms == 0)
-		full.late_cost_ms = 20;
+		full.late_cost_ms = 60;
 	if (full.payload_max_bytes == 0)
 		full.payload_max_bytes = JBUF_PAYLOAD_MAX;
 	return full;

@@ -39,7 +39,7 @@ struct jbuf_config {
 	uint32_t tick_us;           // of the consumer: 20,000
 	uint16_t min_ms, max_ms;    // bounds of the delay that is added: 0, 300
 	uint16_t initial_ms;        // until there is experience, or for good (JBUF_FIXED): 40
-	uint16_t late_cost_ms;      // delay that one percent of late packets is worth: 20
+	uint16_t late_cost_ms;      // delay that one percent of late packets is worth: 60
 	uint16_t payload_max_bytes; // 1500
 	bool recover;               // the codec can (Opus FEC): JBUF_RECOVER is wanted
 };

@@ -5,9 +5,9 @@
 #include "jbuf_private.h"
 
 #define SILENCE_AFTER_US 200000 // of concealment with nothing behind it: whoever spoke has stopped
-#define STRETCH_LEAST_US 2500   // no pitch period is shorter
-#define EXPAND_LEAST_US 1000
-#define STRETCH_EVERY_US 100000
+#define CHOOSE_EVERY_US 100000  // while nothing surprising comes
+#define STRETCH_LEAST_US 1000   // less is not worth a cut; in a quiet frame any length can be taken out
+#define STRETCH_EVERY_US 60000
 #define STRETCH_HASTE_US 60000       // that far off, it is done
 #define STRETCH_HASTY_EVERY_US 40000 // so often
 #define OVER_MAX_US 60000            // a flood beyond max_ms may be played faster instead of dropped
@@ -36,8 +36,9 @@ static int64_t goal_of(struct jbuf *jbuf, const struct jbuf_slot *slot, bool fre
 	int64_t pulled_us = jbuf->now_us - jbuf_us(jbuf, slot->ts), goal_us;
 	uint32_t step_us = common(jbuf->config.tick_us, (uint32_t)jbuf_us(jbuf, slot->duration_ts));
 
-	if (jbuf->frozen && jbuf->delay.chosen)
+	if (jbuf->delay.chosen && (jbuf->frozen || (!free && !jbuf->delay.surprised && jbuf->now_us < jbuf->choose_us)))
 		return jbuf->delay.goal_us;
+	jbuf->choose_us = jbuf->now_us + CHOOSE_EVERY_US;
 	goal_us = delay_choose(&jbuf->delay, pulled_us, step_us, jbuf->config.tick_us - step_us, free);
 	jbuf->stats.target_us = (int32_t)(goal_us - jbuf->delay.base_us);
 	return goal_us;
@@ -77,7 +78,7 @@ static int32_t stretch_wish(const struct jbuf *jbuf, int64_t over_us)
 
 	if (jbuf->frozen || jbuf->config.mode == JBUF_OFF || jbuf->now_us - jbuf->stretched_us < every_us)
 		return 0;
-	if (over_us > -EXPAND_LEAST_US && over_us < STRETCH_LEAST_US)
+	if (over_us > -STRETCH_LEAST_US && over_us < STRETCH_LEAST_US)
 		return 0;
 	return (int32_t)-jbuf_ts(jbuf, over_us);
 }

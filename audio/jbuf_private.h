@@ -34,7 +34,7 @@ struct jbuf {
 	int64_t cursor_ts; // where the audio that was handed out ends
 	int64_t gap_ts;    // what was made up since the packet played last
 	uint32_t ptime_ts; // of the packet played last
-	int64_t stretched_us, now_us;
+	int64_t stretched_us, choose_us, now_us;
 	struct jbuf_slot *slots;
 	uint8_t *payloads;
 };

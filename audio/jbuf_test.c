@@ -243,7 +243,7 @@ static void talkspurts(void **state)
 	assert_int_equal(rig.concealed, 20 * 10); // 200 ms after each: nothing said that it was over
 	assert_int_equal(rig.disorder, 0);
 	assert_int_equal(jbuf_stats(rig.jbuf)->expanded_samples, 0);
-	assert_int_equal(jbuf_stats(rig.jbuf)->accelerated_samples, 0);
+	assert_in_range(jbuf_stats(rig.jbuf)->accelerated_samples, 0, 320); // from initial_ms, once
 	rig_close(&rig);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "period.h"
@@ -30,30 +31,32 @@ static void fade(int16_t *out, const int16_t *from, const int16_t *to, uint32_t 
 	}
 }
 
+// Where nothing is to be heard, the most is taken and nothing compared.
+static bool quiet(struct stretch *stretch, const int16_t *samples, uint32_t count)
+{
+	float power = period_power(samples, count);
+
+	stretch->loud = power > stretch->loud ? power : stretch->loud * LOUD_FALL;
+	return power < QUIET || power < stretch->loud * QUIETER;
+}
+
 // A period to cut at, or none.
 static struct period cut_of(struct stretch *stretch, const int16_t *samples, uint32_t count, uint32_t most)
 {
-	float power = period_power(samples, count);
 	uint32_t least = period_samples(stretch->rate_hz, PERIOD_LEAST_US);
 	struct period period = {0};
 
-	stretch->loud = power > stretch->loud ? power : stretch->loud * LOUD_FALL;
 	if (most > period_samples(stretch->rate_hz, PERIOD_MOST_US))
 		most = period_samples(stretch->rate_hz, PERIOD_MOST_US);
 	if (most + least > count)
 		most = count < least ? 0 : count - least; // some is needed to fade in
+	if (quiet(stretch, samples, count))
+		return (struct period){.lag = most};
 	if (most < least)
 		return period;
-	if (power < 1) { // digital silence: there is nothing to compare
-		period.lag = most;
-		period.likeness = 1;
-		return period;
-	}
 	period = period_find(samples, count, stretch->rate_hz, least, most, false);
-	if (period.likeness < ALIKE && power > QUIET && power > stretch->loud * QUIETER)
+	if (period.likeness < ALIKE)
 		period.lag = 0;
-	else if (period.lag == 0)
-		period.lag = most;
 	return period;
 }
 

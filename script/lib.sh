@@ -11,7 +11,7 @@ PACKAGES_TEST="$PACKAGES_DEMO baresip-core libclang-rt-14-dev nftables conntrack
 	asterisk-core-sounds-en-gsm asterisk-core-sounds-en-g722 ffmpeg kamailio kamailio-tls-modules kamailio-websocket-modules"
 # Node of another origin than Debian's brings its npm along, and Debian's would not go with it.
 command -v node >/dev/null && command -v npm >/dev/null || PACKAGES_TEST="$PACKAGES_TEST nodejs npm"
-PACKAGES_BENCH="dpdk gnuplot-nox rtpengine-daemon sip-tester iproute2 procps ffmpeg asterisk-core-sounds-en-wav"
+PACKAGES_BENCH="dpdk libspeexdsp-dev libspandsp-dev gnuplot-nox rtpengine-daemon sip-tester iproute2 procps ffmpeg asterisk-core-sounds-en-wav"
 
 die() {
 	echo "$(basename "$0"): $*" >&2
