@@ -12,6 +12,7 @@ BENCHES = {
     "sip": ("sip.py", "complete calls a second, CPU and memory of a call, cost of a message with 100,000 live (4 minutes)"),
     "resample": ("resample.py", "20 ms resampled beside speexdsp, coded by G.711 beside spandsp, kernel by kernel (10 seconds)"),
     "codec": ("codec.py", "20 ms of speech in each codec, rate and complexity, beside spandsp and libopus alone (1 minute)"),
+    "jitter": ("jitter.py", "jitter buffers beside each other on eleven lines: loss against delay, with a plot (3 minutes)"),
     "transcode": ("transcode.py", "transcoded calls a core, beside the codecs alone (1 minute)"),
     "relay-versus": ("wire/versus.py", "the same calls through kedge and rtpengine over the same wires (5 minutes)"),
 }

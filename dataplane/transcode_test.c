@@ -215,6 +215,67 @@ static void every_ptime(void **state)
 		}
 }
 
+// A click's way: it arrives with its packet and leaves with one. Returns: us; *depth_us: what the jitter buffer says of
+// itself.
+static int64_t delay_us(unsigned in_ms, unsigned out_ms, unsigned phase, enum jbuf_mode mode, int32_t *depth_us)
+{
+	const struct codec *l16 = codec_find("L16", 8000, 1);
+	struct transcode_config config = config_of(l16, l16, out_ms);
+	uint8_t packet[12 + 2 * 8 * 60], out[TRANSCODE_PACKET];
+	int64_t arrived = -1, left = -1;
+	unsigned n = 0;
+
+	config.jbuf_mode = mode;
+	begin(&config);
+	for (int64_t ms = 0; ms < 8000 && left < 0; ms++) {
+		unsigned bytes;
+
+		if (ms % in_ms == 0) {
+			memset(packet, 0, sizeof(packet));
+			packet[0] = 0x80;
+			packet[1] = 96;
+			rtp_put16(packet + 2, (uint16_t)n);
+			rtp_put32(packet + 4, n * in_ms * 8);
+			if (ms >= 6000 && arrived < 0) { // settled
+				rtp_put16(
+					packet + 12 + 2 * (in_ms * 8 - 1), 30000); // the last sample: only just spoken
+				arrived = ms;
+			}
+			n++;
+			assert_int_equal(transcode_push(transcode, ms * 1000, packet, 12 + 2 * 8 * in_ms, out), 0);
+		}
+		if (ms % out_ms != phase)
+			continue;
+		bytes = transcode_tick(transcode, ms * 1000, out);
+		for (unsigned at = 12; at + 1 < bytes; at += 2)
+			if (rtp_get16(out + at) == 30000)
+				left = ms;
+	}
+	*depth_us = jbuf_stats(transcode->jbuf)->depth_us;
+	end();
+	assert_true(arrived >= 0 && left >= arrived);
+	return (left - arrived) * 1000;
+}
+
+// M05: not more than a frame (the longer side's), what the jitter buffer holds, and 5 ms.
+static void delay_is_a_frame_and_the_jitter_buffer(void **state)
+{
+	static const unsigned ptimes[][2] = {{20, 20}, {10, 30}, {30, 20}, {60, 20}, {20, 60}};
+
+	for (size_t i = 0; i < sizeof(ptimes) / sizeof(*ptimes); i++)
+		for (unsigned phase = 0; phase < ptimes[i][1]; phase += 3)
+			for (enum jbuf_mode mode = JBUF_ADAPTIVE; mode <= JBUF_FIXED; mode++) {
+				unsigned frame = ptimes[i][ptimes[i][0] < ptimes[i][1]];
+				int32_t depth_us;
+				int64_t delay = delay_us(ptimes[i][0], ptimes[i][1], phase, mode, &depth_us);
+
+				if (delay > frame * 1000 + depth_us + 5000)
+					fail_msg("%u to %u ms, phase %u, mode %d: %lld us, the jitter buffer holds %d "
+						 "us",
+						ptimes[i][0], ptimes[i][1], phase, mode, (long long)delay, depth_us);
+			}
+}
+
 static void rates_avoid_resampling(void **state)
 {
 	const struct codec *pcmu = codec_find_static(0), *g722 = codec_find_static(9);
@@ -377,6 +438,7 @@ int main(void)
 		cmocka_unit_test(every_pair),
 		cmocka_unit_test(every_ptime),
 		cmocka_unit_test(rates_avoid_resampling),
+		cmocka_unit_test(delay_is_a_frame_and_the_jitter_buffer),
 		cmocka_unit_test(losses_are_concealed),
 		cmocka_unit_test(events_pass),
 		cmocka_unit_test(nothing_before_the_first_and_after_the_last),
