@@ -19,6 +19,9 @@ COLUMNS = [("case", "line"), ("delay_ms", "delay ms"), ("loss_percent", "loss %"
            ("best_r", "its R"), ("within", "knobs within")]
 
 
+COLOURS = ["#000000", "#3366cc", "#dd8800", "#999900", "#009999", "#8833aa", "#444444"]
+
+
 def on_hull(points, delay):
     """The loss that somebody gets at that delay by mixing two of its knobs; None: it is not that quick."""
     points, best = sorted(points), None
@@ -55,7 +58,7 @@ def judge(rows):
 def picture(rows, png):
     cases = list(dict.fromkeys(row["case"] for row in rows))
     systems = list(dict.fromkeys(row["system"] for row in rows))
-    script = f'set multiplot layout 3,4\nset logscale y\nset yrange [0.01:20]\nset key font ",7" samplen 1\n' \
+    script = f'set multiplot layout 4,3\nset logscale y\nset yrange [0.01:20]\nset key bottom right font ",8" samplen 1 spacing 0.9\n' \
              'set xlabel "delay ms" font ",8"\nset ylabel "loss %" font ",8"\nset tics font ",7"\n'
     for n, case in enumerate(cases):
         lines, data = [], ""
@@ -64,12 +67,12 @@ def picture(rows, png):
                             if row["case"] == case and row["system"] == system)
             if not points:
                 continue
-            look = "lw 3 lc rgb '#cc2222'" if system == "kedge" else f"lw 1 lc {i + 2}"
+            look = "lw 3 lc rgb '#cc2222'" if system == "kedge" else f"lw 1 lc rgb '{COLOURS[i % len(COLOURS)]}'"
             lines.append(f'"-" using 1:2 with linespoints pt 7 ps 0.4 {look} {"title" if n == 0 else "notitle"} '
                          + (f'"{system}"' if n == 0 else ""))
             data += "\n".join(f"{x} {y}" for x, y in points) + "\ne\n"
         script += f'set title "{case}" font ",9"\nplot {", ".join(lines)}\n{data}'
-    report.plot(script, png)
+    report.plot(script, png, "1200,1200")
 
 
 def main():

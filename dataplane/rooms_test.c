@@ -479,6 +479,27 @@ static void both_get_our_own_reports(void **state)
 	assert_int_equal(dsp->reports, 2);
 }
 
+// The fraction is of what was due since the last report, the sum of all (RFC 3550 6.4.1).
+static void a_report_is_of_its_interval(void **state)
+{
+	uint8_t rtp[12] = {0x80}, out[REPORT_BYTES];
+	struct report line, in;
+
+	report_init(&line, 1, 8000, 5);
+	report_init(&in, 2, 8000, 6);
+	for (unsigned n = 0; n < 200; n++) {
+		rtp_put16(rtp + 2, (uint16_t)n);
+		rtp_put32(rtp + 4, 160 * n);
+		if (n >= 100 || n % 2 == 0 || n == 99)
+			report_received(&in, rtp, 20000 * n, 8000);
+		if (n != 99 && n != 199)
+			continue;
+		assert_true(rtcp_sound(out, report_write(&line, &in, 20000 * n, 0, out)));
+		assert_in_range(out[12], n == 99 ? 120 : 0, n == 99 ? 128 : 0);
+		assert_int_equal(rtp_get32(out + 12) & 0xffffff, 49);
+	}
+}
+
 // What a party loses decides what redundancy Opus brings it.
 static void losses_that_are_reported_are_answered(void **state)
 {
@@ -639,6 +660,7 @@ int main(void)
 		TEST(packets_of_rooms_that_ended),
 		TEST(a_room_waits_for_its_next_hop),
 		TEST(both_get_our_own_reports),
+		TEST(a_report_is_of_its_interval),
 		TEST(losses_that_are_reported_are_answered),
 		TEST(rooms_are_spread_over_phases),
 		TEST(who_stood_still_does_not_hurry),

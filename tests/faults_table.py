@@ -143,7 +143,7 @@ FAULTS = [
     dict(name="loss is reported since the beginning", file="dataplane/transcode_report.c", test="unit:rooms",
          old="	in->expected_before = expected;\n", new="	in->expected_before = 1;\n"),
     dict(name="an encoder never thinks less", file="dataplane/dsp.c", test="unit:rooms",
-         old="	way_adapt_all(dsp);\n}", new="}"),
+         old="	way_adapt_all(dsp);\n}", new="	if (dsp->way_count > 99999)\n		way_adapt_all(dsp);\n}"),
     dict(name="a room is left and goes on", file="dataplane/media_rooms.c", test="unit:media",
          old="	if (!wanted) {\n		media_room_leave(media, slot);\n", new="	if (!wanted) {\n"),
     dict(name="events keep the other clock's duration", file="dataplane/transcode.c", test="ns:codecs/digits_beside",
