@@ -14,6 +14,7 @@ BENCHES = {
     "codec": ("codec.py", "20 ms of speech in each codec, rate and complexity, beside spandsp and libopus alone (1 minute)"),
     "jitter": ("jitter.py", "jitter buffers beside each other on eleven lines: loss against delay, with a plot (3 minutes)"),
     "transcode": ("transcode.py", "transcoded calls a core, beside the codecs alone (1 minute)"),
+    "transcode-versus": ("wire/transcoded.py", "the same transcoded calls through kedge and rtpengine over the same wires (2 minutes)"),
     "relay-versus": ("wire/versus.py", "the same calls through kedge and rtpengine over the same wires (5 minutes)"),
 }
 

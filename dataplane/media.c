@@ -22,6 +22,7 @@
 #include "media_private.h"
 #include "nic_tap.h"
 
+#define POOL_CACHE 256 // of each lcore
 #define COMMANDS 4096
 #define EVENTS 16384
 #define HANDS 2048 // packets that may be on their way from one lcore to another
@@ -153,6 +154,28 @@ static unsigned node_of(unsigned lcore)
 	return rte_lcore_to_socket_id(eal_relay_lcore(lcore));
 }
 
+// A pool of packet buffers, one close behind the other. In ordinary pages DPDK would let none of them lie across two of
+// these, which leaves gaps; its af_xdp driver tells the kernel of as many bytes as there would be without any, and the
+// kernel drops what lies beyond. There is no device that would mind: those that DPDK owns itself need hugepages.
+static struct rte_mempool *pool_create(const char *name, unsigned count, int node)
+{
+	struct rte_mempool *pool;
+
+	if (rte_eal_has_hugepages())
+		return rte_pktmbuf_pool_create(name, count, POOL_CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE, node);
+	pool = rte_mempool_create_empty(name, count, sizeof(struct rte_mbuf) + RTE_MBUF_DEFAULT_BUF_SIZE, POOL_CACHE,
+		sizeof(struct rte_pktmbuf_pool_private), node, RTE_MEMPOOL_F_NO_IOVA_CONTIG);
+	if (!pool)
+		return NULL;
+	rte_pktmbuf_pool_init(pool, NULL);
+	if (rte_mempool_set_ops_byname(pool, "ring_mp_mc", NULL) != 0 || rte_mempool_populate_default(pool) < 0) {
+		rte_mempool_free(pool);
+		return NULL;
+	}
+	rte_mempool_obj_iter(pool, rte_pktmbuf_init, NULL);
+	return pool;
+}
+
 // A pool on each NUMA node that has relay lcores, as large as their queues need.
 static bool make_pools(struct kg_media *media, unsigned nics)
 {
@@ -169,9 +192,8 @@ static bool make_pools(struct kg_media *media, unsigned nics)
 		for (unsigned j = 0; j < media->lcore_count; j++)
 			lcores += node_of(j) == node_of(i);
 		snprintf(name, sizeof(name), "media%u", i);
-		media->pools[i] = first < i ? media->pools[first]
-					    : rte_pktmbuf_pool_create(name, pool_room(nics, lcores), 256, 0,
-						      RTE_MBUF_DEFAULT_BUF_SIZE, (int)node_of(i));
+		media->pools[i] =
+			first < i ? media->pools[first] : pool_create(name, pool_room(nics, lcores), (int)node_of(i));
 		if (!media->pools[i])
 			return false;
 	}

@@ -683,6 +683,31 @@ static void totals_are_the_legs_sums(void **state)
 	assert_int_equal(totals.legs, 2);
 }
 
+// --- packet buffers -------------------------------------------------------------------------------------------------
+
+struct span {
+	uintptr_t first, last;
+};
+
+static void span_add(struct rte_mempool *pool, void *arg, void *buffer, unsigned index)
+{
+	struct span *span = arg;
+
+	span->first = (uintptr_t)buffer < span->first ? (uintptr_t)buffer : span->first;
+	span->last = (uintptr_t)buffer > span->last ? (uintptr_t)buffer : span->last;
+}
+
+// The af_xdp driver tells the kernel of so many bytes: what lies beyond cannot be received into.
+static void buffers_lie_close(void **state)
+{
+	struct rte_mempool *pool = media->pools[0];
+	uint32_t each = rte_mempool_calc_obj_size(pool->elt_size, pool->flags, NULL);
+	struct span span = {.first = UINTPTR_MAX};
+
+	assert_int_equal(rte_mempool_obj_iter(pool, span_add, &span), pool->size);
+	assert_true(span.last - span.first < (uintptr_t)pool->size * each);
+}
+
 // --- rooms
 // ------------------------------------------------------------------------------------------------------------
 
@@ -814,6 +839,7 @@ int main(void)
 		TEST(a_leg_id_means_one_leg),
 		cmocka_unit_test(what_does_not_start_says_why),
 		TEST(totals_are_the_legs_sums),
+		TEST(buffers_lie_close),
 		TEST(a_room_has_a_way_for_each_direction),
 		TEST(laws_of_g711_need_none),
 		TEST(a_dsp_without_time_takes_no_more),

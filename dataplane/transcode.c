@@ -378,19 +378,20 @@ unsigned transcode_tick(struct transcode *transcode, int64_t now_us, uint8_t out
 	const struct transcode_side *to = &transcode->config.out;
 	uint32_t ts = transcode->ts;
 	bool quiet;
-	int bytes;
+	int bytes = 0;
 
 	while (transcode->have < transcode->need && frame_add(transcode, now_us))
 		;
 	transcode->ts += transcode->tick_ts;
 	if (transcode->have < transcode->need)
 		return 0;
-	bytes = to->codec->encode(
-		transcode->encoder, transcode->ready, transcode->need, out + RTP_HEADER, TRANSCODE_PACKET - RTP_HEADER);
+	quiet = !transcode->started || now_us - transcode->heard_us > PAUSE_US || event_runs(transcode, now_us);
+	if (!quiet)
+		bytes = to->codec->encode(transcode->encoder, transcode->ready, transcode->need, out + RTP_HEADER,
+			TRANSCODE_PACKET - RTP_HEADER);
 	transcode->have -= transcode->need;
 	memmove(transcode->ready, transcode->ready + transcode->need, transcode->have * sizeof(*transcode->ready));
-	quiet = !transcode->started || now_us - transcode->heard_us > PAUSE_US || event_runs(transcode, now_us);
-	if (bytes <= 0 || quiet) {
+	if (bytes <= 0) {
 		transcode->marker = true;
 		transcode->stats.paused++;
 		return 0;
